@@ -1,0 +1,76 @@
+"""nashpo: what a population of cyclic, contradictory preferences really wants.
+
+The names below are the library; each is imported when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nashpo import learners, metrics, oracles, policies, solvers
+    from nashpo.equilibrium import Equilibrium, equilibrium, equilibrium_path
+    from nashpo.game import Game, stack
+    from nashpo.metrics import best_response, duality_gap, exploitability
+    from nashpo.results import Result
+    from nashpo.run import solve
+    from nashpo.solver import SolveError, Status
+    from nashpo.stage import StepSizeWarning
+    from nashpo.tables import load_table
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Equilibrium": "equilibrium",
+    "Game": "game",
+    "Result": "results",
+    "SolveError": "solver",
+    "Status": "solver",
+    "StepSizeWarning": "stage",
+    "best_response": "metrics",
+    "duality_gap": "metrics",
+    "equilibrium": "equilibrium",
+    "equilibrium_path": "equilibrium",
+    "exploitability": "metrics",
+    "load_table": "tables",
+    "solve": "run",
+    "stack": "game",
+}
+_ROOMS = ("learners", "metrics", "oracles", "plots", "policies", "solvers")
+
+__all__ = [
+    "Equilibrium",
+    "Game",
+    "Result",
+    "SolveError",
+    "Status",
+    "StepSizeWarning",
+    "best_response",
+    "duality_gap",
+    "equilibrium",
+    "equilibrium_path",
+    "exploitability",
+    "learners",
+    "load_table",
+    "metrics",
+    "oracles",
+    "plots",
+    "policies",
+    "solve",
+    "solvers",
+    "stack",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"nashpo.{_HOME[name]}"), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f"nashpo.{name}")
+    else:
+        raise AttributeError(f"module 'nashpo' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

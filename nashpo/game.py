@@ -1,0 +1,204 @@
+"""The preference game: who wins, where policies start from, and what it costs to move away."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashpo.logspace import LOG_ZERO
+from nashpo.oracles.base import EnumerableOracle
+from nashpo.oracles.table import Table
+from nashpo.policies.base import EnumerablePolicy
+from nashpo.policies.tabular import Tabular
+from nashpo.struct import record, static
+from nashpo.typing import Array, Scalar, Scale
+from nashpo.validation import validate, validate_distribution, validate_items
+
+
+@record
+class Game:
+    """The symmetric two-player game with a KL penalty,
+
+    `V(p, q) = E[payoff(y, y')] - beta KL(p || reference) + beta KL(q || reference)`, `y ~ p`, `y' ~ q`,
+
+    averaged over prompts. Payoffs are win probabilities (`P + P^T = 1`) or scores (`S + S^T = 0`); the oracle
+    says which.
+    """
+
+    oracle: EnumerableOracle
+    reference: EnumerablePolicy
+    beta: Scalar
+    prompts: Array
+    """Weights `[X]` of the prompts; they sum to one."""
+    items: tuple[str, ...] | None = static(default=None)
+    """Names of the responses."""
+
+    @classmethod
+    def from_table(
+        cls,
+        P: Array,
+        beta: Scalar = 0.0,
+        reference: Array | None = None,
+        prompts: Array | None = None,
+        items: Sequence[str] | None = None,
+        scale: Scale = "probability",
+    ) -> "Game":
+        """The game of a table `P`, `[A, A]` or `[X, A, A]`: `P[i, j]` is how likely i is preferred to j.
+
+        `beta >= 0` is the weight of the KL penalty, `reference` the probabilities `[A]` or `[X, A]` it is
+        measured from (uniform if None), `prompts` the weights `[X]` of the prompts (equal if None), `items` the
+        names of the responses. With `scale="score"` the table holds log-odds, `P + P^T = 0`. Arrays stay in the
+        library (NumPy or JAX) and precision in which they come.
+
+        Raises `ValueError`, naming the row and column, for a table that is not square, not constant-sum, not
+        finite or out of range, a reference without full support, or names that do not fit.
+
+        >>> game = Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1, items=["tea", "coffee"])
+        >>> game.shape
+        (1, 2)
+        """
+        items = None if items is None else validate_items(items, np.shape(P)[-1] if np.ndim(P) else 0)
+        table = P if isinstance(P, jax.core.Tracer) else _like(P, validate(P, items=items, scale=scale))
+        table = table[None] if table.ndim == 2 else table
+        return cls.from_oracle(Table(table, scale=scale), beta, reference, prompts, items)
+
+    @classmethod
+    def from_oracle(
+        cls,
+        oracle: EnumerableOracle,
+        beta: Scalar = 0.0,
+        reference: Array | None = None,
+        prompts: Array | None = None,
+        items: Sequence[str] | None = None,
+    ) -> "Game":
+        """The game of any oracle over responses that can be listed; arguments as in `from_table`.
+
+        >>> from nashpo.oracles import Table
+        >>> Game.from_oracle(Table(np.full((2, 3, 3), 0.5)), beta=0.1).shape
+        (2, 3)
+        """
+        contexts, responses = oracle.shape
+        dtype = jax.tree.leaves(oracle)[0].dtype
+        _check_beta(beta)
+        if reference is None:
+            logits = np.full((contexts, responses), -math.log(responses), dtype)
+        else:
+            logits = _reference_logits(reference, (contexts, responses), items).astype(dtype)
+        if prompts is None:
+            weights = np.full(contexts, 1.0 / contexts, dtype)
+        elif isinstance(prompts, jax.core.Tracer):
+            weights = prompts / jnp.sum(prompts)
+        else:
+            weights = _prompt_weights(prompts, contexts).astype(dtype)
+        names = None if items is None else validate_items(items, responses)
+        return cls(oracle, Tabular(logits), beta, weights, names)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(X, A)`: how many prompts and responses."""
+        return self.oracle.shape
+
+    @property
+    def scale(self) -> Scale:
+        """What a payoff is: `"probability"` or `"score"`."""
+        return self.oracle.scale
+
+    def nameless(self) -> "Game":
+        """The same game without item names, so that names are no part of a compiled program."""
+        return self if self.items is None else dataclasses.replace(self, items=None)
+
+    def __repr__(self) -> str:
+        """One line for people."""
+        contexts, responses = self.shape
+        scale = "win probabilities" if self.scale == "probability" else "scores (log-odds)"
+        return (
+            f"Game({responses} responses, {contexts} prompt{'s' * (contexts > 1)}, beta={self.beta}, {scale})"
+        )
+
+
+def _like(original: object, cleaned: np.ndarray) -> Array:
+    """A checked table, in JAX where the user's was and unchanged where nothing had to be repaired."""
+    if not isinstance(original, jax.Array):
+        return cleaned
+    return original if np.array_equal(cleaned, np.asarray(original)) else jnp.asarray(cleaned, original.dtype)
+
+
+def _check_beta(beta: Scalar) -> None:
+    if isinstance(beta, jax.core.Tracer):
+        return
+    if not np.all(np.isfinite(beta)) or np.any(np.asarray(beta) < 0):
+        raise ValueError(
+            f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0."
+        )
+
+
+def _reference_logits(reference: Array, shape: tuple[int, int], items: Sequence[str] | None) -> Array:
+    if isinstance(reference, jax.core.Tracer):
+        return jnp.broadcast_to(jnp.log(reference), shape)
+    probs = validate_distribution(reference, "reference", shape, items=items)
+    return np.log(np.broadcast_to(probs, shape))
+
+
+def _prompt_weights(prompts: Array, contexts: int) -> np.ndarray:
+    weights = np.asarray(prompts, float)
+    if (
+        weights.shape != (contexts,)
+        or not np.all(np.isfinite(weights))
+        or np.any(weights < 0)
+        or weights.sum() <= 0
+    ):
+        raise ValueError(
+            f"prompts has shape {weights.shape}: give one weight for each of the {contexts} prompts, none negative, "
+            "not all zero."
+        )
+    return weights / weights.sum()
+
+
+def stack(games: Sequence[Game]) -> Game:
+    """One game with the prompts of all, ragged ones padded so that no result changes.
+
+    A padding response has reference probability 0 and loses to every real one, so that neither a policy nor a
+    best response ever puts weight on it. Games must agree in scale and `beta`; every game counts as much as
+    its prompts are many, and item names are dropped where they differ.
+
+    >>> from nashpo.policies import Tabular
+    >>> small, large = (Game.from_table(np.full((n, n), 0.5), beta=0.1) for n in (2, 3))
+    >>> stack([small, large]).shape
+    (2, 3)
+    """
+    games = list(games)
+    if not games:
+        raise ValueError("stack([]): give at least one game.")
+    scales, betas = {g.scale for g in games}, {float(g.beta) for g in games}
+    if len(scales) > 1 or len(betas) > 1:
+        raise ValueError(
+            f"stack: games must agree in scale and beta; these have {sorted(scales)} and {sorted(betas)}."
+        )
+    size = max(g.shape[1] for g in games)
+    tables = np.concatenate([_pad_table(np.asarray(g.oracle.table()), size, g.scale) for g in games])
+    logits = np.concatenate([_pad_logits(np.asarray(g.reference.log_probs()), size) for g in games])
+    counts = [g.shape[0] for g in games]
+    weights = np.concatenate(
+        [np.asarray(g.prompts) * c / sum(counts) for g, c in zip(games, counts, strict=True)]
+    )
+    names = games[0].items if len({g.items for g in games}) == 1 else None
+    return Game(Table(tables, games[0].scale), Tabular(logits), games[0].beta, weights, names)
+
+
+def _pad_table(table: np.ndarray, size: int, scale: Scale) -> np.ndarray:
+    contexts, count, _ = table.shape
+    win, draw = (1.0, 0.5) if scale == "probability" else (float(np.abs(table).max(initial=0.0)), 0.0)
+    lose = 1.0 - win if scale == "probability" else -win
+    padded = np.full((contexts, size, size), draw, table.dtype)
+    padded[:, :count, count:] = win
+    padded[:, count:, :count] = lose
+    padded[:, :count, :count] = table
+    return padded
+
+
+def _pad_logits(logits: np.ndarray, size: int) -> np.ndarray:
+    missing = size - logits.shape[1]
+    return np.pad(logits, ((0, 0), (0, missing)), constant_values=LOG_ZERO)

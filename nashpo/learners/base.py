@@ -1,0 +1,31 @@
+"""How a class of policies gets to where a stage points."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from nashpo.game import Game
+from nashpo.policies.base import Policy
+from nashpo.stage import Slot, Stage
+from nashpo.typing import Array, Key
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Turns stages into policies."""
+
+    def init(self, policy: Policy, like: Array) -> Policy:
+        """The policy in the form that this learner trains, in the precision of `like`."""
+        ...
+
+    def carry(self, policy: Policy) -> Any:
+        """What the learner remembers from fit to fit, an optimizer's state for example."""
+        ...
+
+    def fit(
+        self, carry: Any, key: Key, start: Policy, slots: dict[Slot, Policy], stage: Stage, game: Game
+    ) -> tuple[Any, Policy, dict[str, Array]]:
+        """The new carry, the policy of the stage trained from `start`, and what there is to say about it."""
+        ...
+
+    def average(self, average: Policy, policy: Policy, count: Array) -> Policy:
+        """The arithmetic mean of `count + 1` policies, from the mean of `count` and one more."""
+        ...

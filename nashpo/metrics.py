@@ -1,0 +1,171 @@
+"""How far a policy is from equilibrium, and other numbers of a (game, policy) pair.
+
+Every metric is a function of a game and a policy, can be handed to `solve(metrics=...)`, and averages over
+prompts with the game's weights.
+"""
+
+import jax
+import numpy as np
+
+from nashpo.game import Game
+from nashpo.logspace import kl, log_softmax, namespace
+from nashpo.oracles.base import VALUE
+from nashpo.policies.base import EnumerablePolicy
+from nashpo.policies.tabular import Tabular, as_policy
+from nashpo.struct import record
+from nashpo.typing import Array, Scalar
+
+
+def best_response(game: Game, policy: EnumerablePolicy) -> Tabular:
+    """The best answer to an opponent, `BR(q) = reference exp(P q / beta) / Z`.
+
+    Without KL penalty (`beta = 0`) it is uniform over the responses with the highest payoff. `policy` has
+    log-probabilities `[X, A]` (or is an array of probabilities); so has the answer. The formula is the Gibbs
+    variational principle (Munos et al. 2023, arXiv:2312.00886, section 3).
+
+    >>> game = Game.from_table([[0.5, 1.0], [0.0, 0.5]], beta=0.0)
+    >>> best_response(game, [0.5, 0.5]).probs().tolist()
+    [[1.0, 0.0]]
+    """
+    policy = as_policy(policy)
+    return Tabular(_best_response(game, game.oracle.win_rates(policy_probs(policy))))
+
+
+def duality_gap(game: Game, policy: EnumerablePolicy) -> Scalar:
+    """The duality gap `max_p V(p, pi) - min_q V(pi, q) >= 0`, zero exactly at equilibrium.
+
+    `2 beta KL(pi || BR(pi))`, and `2 sum_i pi_i (max_y g_y - g_i)` with `g = P pi` where `beta = 0`; both are sums
+    of non-negative terms. In units of the payoff, averaged over prompts. `policy` has log-probabilities
+    `[X, A]` or is an array of probabilities.
+
+    >>> game = Game.from_table([[0.5, 1.0, 0.0], [0.0, 0.5, 1.0], [1.0, 0.0, 0.5]], beta=0.1)
+    >>> float(duality_gap(game, [1 / 3, 1 / 3, 1 / 3]))
+    0.0
+    """
+    return _over_prompts(game, gap_by_prompt(game, policy))
+
+
+def gap_by_prompt(game: Game, policy: EnumerablePolicy) -> Array:
+    """The duality gap of every prompt, `[X]`."""
+    policy = as_policy(policy)
+    log_pi = policy.log_probs()
+    xp = namespace(log_pi)
+    gains = game.oracle.win_rates(xp.exp(log_pi))
+    regularised = 2.0 * game.beta * kl(log_pi, _best_response(game, gains))
+    if not isinstance(game.beta, jax.Array):
+        return regularised if game.beta > 0 else _regret(log_pi, gains)
+    return namespace(gains, log_pi).where(game.beta > 0, regularised, _regret(log_pi, gains))
+
+
+def _regret(log_pi: Array, gains: Array) -> Array:
+    xp = namespace(log_pi, gains)
+    return 2.0 * xp.sum(xp.exp(log_pi) * (xp.max(gains, axis=-1, keepdims=True) - gains), axis=-1)
+
+
+def exploitability(game: Game, policy: EnumerablePolicy) -> Scalar:
+    """How far the best response without KL penalty beats the policy: `max_y (P pi)_y - value`, `>= 0`.
+
+    Half the duality gap of the same game at `beta = 0`.
+
+    >>> game = Game.from_table([[0.5, 1.0], [0.0, 0.5]], beta=0.1)
+    >>> float(exploitability(game, [0.5, 0.5]))
+    0.25
+    """
+    log_pi = as_policy(policy).log_probs()
+    return _over_prompts(game, 0.5 * _regret(log_pi, game.oracle.win_rates(namespace(log_pi).exp(log_pi))))
+
+
+def reference_kl(game: Game, policy: EnumerablePolicy) -> Scalar:
+    """`KL(pi || reference)` in nats, averaged over prompts.
+
+    >>> game = Game.from_table(np.full((2, 2), 0.5), beta=0.1)
+    >>> round(float(reference_kl(game, [1.0, 0.0])), 6)
+    0.693147
+    """
+    return _over_prompts(game, kl(as_policy(policy).log_probs(), game.reference.log_probs()))
+
+
+def entropy(game: Game, policy: EnumerablePolicy) -> Scalar:
+    """`-sum pi log pi` in nats, averaged over prompts.
+
+    >>> game = Game.from_table(np.full((2, 2), 0.5), beta=0.1)
+    >>> round(float(entropy(game, [0.5, 0.5])), 6)
+    0.693147
+    """
+    log_pi = as_policy(policy).log_probs()
+    return _over_prompts(game, -namespace(log_pi).sum(namespace(log_pi).exp(log_pi) * log_pi, axis=-1))
+
+
+def reference_win_rate(game: Game, policy: EnumerablePolicy) -> Scalar:
+    """The payoff of the policy against the reference: `P(pi beats reference)`, averaged over prompts.
+
+    >>> game = Game.from_table([[0.5, 1.0], [0.0, 0.5]], beta=0.1)
+    >>> float(reference_win_rate(game, [1.0, 0.0]))
+    0.75
+    """
+    probs, gains = policy_probs(as_policy(policy)), game.oracle.win_rates(policy_probs(game.reference))
+    return _over_prompts(game, namespace(probs, gains).sum(probs * gains, axis=-1))
+
+
+def probs(game: Game, policy: EnumerablePolicy) -> Array:
+    """The policy itself, probabilities `[X, A]`: records a trajectory."""
+    return policy_probs(as_policy(policy))
+
+
+@record
+class KLFrom:
+    """`KL(target || pi)` in nats, averaged over prompts: the distance that mirror methods shrink.
+
+    >>> game = Game.from_table(np.full((2, 2), 0.5), beta=0.1)
+    >>> float(KLFrom(Tabular.from_probs([0.5, 0.5]))(game, [0.5, 0.5]))
+    0.0
+    """
+
+    target: EnumerablePolicy
+
+    def __call__(self, game: Game, policy: EnumerablePolicy) -> Scalar:
+        """The metric of `policy`."""
+        return _over_prompts(game, kl(self.target.log_probs(), as_policy(policy).log_probs()))
+
+
+@record
+class Last:
+    """`metric` of the last iterate, for solvers whose answer is another policy."""
+
+    metric: object
+
+    def __call__(self, game: Game, policy: EnumerablePolicy) -> Array:
+        """The metric of `policy`, which the run takes to be the last iterate."""
+        return self.metric(game, policy)  # type: ignore[operator]
+
+
+def policy_probs(policy: EnumerablePolicy) -> Array:
+    """Probabilities `[X, A]` of any policy that can be listed."""
+    log_probs = policy.log_probs()
+    return namespace(log_probs).exp(log_probs)
+
+
+def payoff_bound(game: Game) -> float:
+    """`max |payoff - value|` as far as it is known: 1/2 for win probabilities, the largest score in a table."""
+    if game.scale == "probability":
+        return 0.5
+    bound = getattr(game.oracle, "bound", None)
+    return (
+        float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))) - VALUE["score"])
+    )
+
+
+def _best_response(game: Game, gains: Array) -> Array:
+    xp = namespace(gains, game.beta)
+    safe = xp.where(game.beta > 0, game.beta, 1.0) if isinstance(game.beta, jax.Array) else (game.beta or 1.0)
+    log_reference = game.reference.log_probs()
+    regularised = log_softmax(log_reference + gains / safe)
+    best = gains >= xp.max(gains, axis=-1, keepdims=True)
+    pure = log_softmax(xp.where(best, 0.0 * gains, -1e9))
+    if not isinstance(game.beta, jax.Array):
+        return regularised if game.beta > 0 else pure
+    return xp.where(game.beta > 0, regularised, pure)
+
+
+def _over_prompts(game: Game, values: Array) -> Scalar:
+    return namespace(values, game.prompts).sum(game.prompts * values)

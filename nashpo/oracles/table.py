@@ -1,0 +1,45 @@
+"""Preferences written out as a table."""
+
+from nashpo.logspace import matvec, namespace
+from nashpo.struct import record, static
+from nashpo.typing import Array, Key, Scale
+
+
+@record
+class Table:
+    """The payoff of every response against every other, `[X, A, A]`.
+
+    `win_rates(q)[x, i] = sum_j payoff[x, i, j] q[x, j]`.
+
+    >>> import numpy as np
+    >>> rock_paper = Table(np.array([[[0.5, 0.0], [1.0, 0.5]]]))
+    >>> rock_paper.win_rates(np.array([[1.0, 0.0]])).tolist()
+    [[0.5, 1.0]]
+    """
+
+    payoff: Array
+    scale: Scale = static(default="probability")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(X, A)`."""
+        return self.payoff.shape[-3], self.payoff.shape[-1]
+
+    def win_rates(self, opponent: Array, key: Key | None = None) -> Array:
+        """Expected payoff `[X, A]` of every response against an opponent's probabilities `[X, A]`."""
+        return matvec(self.payoff, opponent)
+
+    def scores(self, opponent: Array) -> Array:
+        """Expected log-odds `[X, A]` against an opponent; infinite where a win is certain."""
+        if self.scale == "score":
+            return self.win_rates(opponent)
+        xp = namespace(self.payoff, opponent)
+        return matvec(xp.log(self.payoff) - xp.log1p(-self.payoff), opponent)
+
+    def table(self) -> Array:
+        """Every pairwise payoff, `[X, A, A]`."""
+        return self.payoff
+
+    def compare(self, key: Key, prompts: Array, left: Array, right: Array) -> Array:
+        """The payoff `[B, K]` of response `left[b, k]` against `right[b, k]` for prompt `prompts[b]`."""
+        return self.payoff[prompts[:, None], left, right]

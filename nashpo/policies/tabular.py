@@ -1,0 +1,71 @@
+"""One logit per prompt and response."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashpo.logspace import LOG_ZERO, log_softmax, namespace
+from nashpo.policies.base import EnumerablePolicy
+from nashpo.struct import record, static
+from nashpo.typing import Array, Key
+
+
+@record
+class Tabular:
+    """A softmax over every response: `pi(y|x) = exp(logits[x, y]) / sum_y' exp(logits[x, y'])`.
+
+    NumPy logits stay in NumPy and in their precision; JAX logits stay in JAX.
+
+    >>> Tabular.from_probs([0.2, 0.8]).probs().round(3).tolist()
+    [[0.2, 0.8]]
+    """
+
+    logits: Array
+    """`[X, A]`."""
+    normalised: bool = static(default=False)
+    """Whether the logits are log-probabilities already."""
+
+    @classmethod
+    def from_probs(cls, probs: Array) -> "Tabular":
+        """The policy with the given probabilities, `[A]` or `[X, A]`."""
+        probs = probs if isinstance(probs, jax.Array) else np.asarray(probs, dtype=float)
+        xp = namespace(probs)
+        log = xp.log(xp.where(probs > 0, probs, 1.0))
+        return cls(xp.atleast_2d(xp.where(probs > 0, log, LOG_ZERO)))
+
+    def log_probs(self) -> Array:
+        """Normalised log-probabilities, `[X, A]`."""
+        return self.logits if self.normalised else log_softmax(self.logits)
+
+    def probs(self) -> Array:
+        """Probabilities, `[X, A]`."""
+        return namespace(self.logits).exp(self.log_probs())
+
+    def log_prob(self, prompts: Array, responses: Array) -> Array:
+        """Log-probabilities `[B, K]` of response indices `[B, K]` to prompt indices `[B]`."""
+        return self.log_probs()[prompts[:, None], responses]
+
+    def sample(self, key: Key, prompts: Array, count: int) -> Array:
+        """Response indices `[B, count]`, independent draws for each prompt index of `[B]`."""
+        logits = jnp.asarray(self.logits)[prompts]
+        return jax.random.categorical(key, logits[:, None, :], shape=(len(prompts), count))
+
+
+def as_policy(policy: object) -> EnumerablePolicy:
+    """`policy` itself if it can list its log-probabilities, else the table of the probabilities given.
+
+    Raises `ValueError` for numbers that are no probabilities.
+
+    >>> as_policy([0.25, 0.75]).probs().tolist()
+    [[0.25, 0.75]]
+    """
+    if hasattr(policy, "log_probs"):
+        return policy  # type: ignore[return-value]
+    if not isinstance(policy, jax.core.Tracer):
+        probs = np.asarray(policy, float)
+        if probs.ndim not in (1, 2) or np.any(probs < 0) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
+            raise ValueError(
+                f"a policy is a record with log_probs() or probabilities [A] or [X, A] that sum to one; got shape "
+                f"{probs.shape} with sums {np.atleast_1d(probs.sum(-1) if probs.ndim else probs)[:3]}."
+            )
+    return Tabular.from_probs(policy)  # type: ignore[arg-type]

@@ -1,0 +1,235 @@
+"""What a run found: the answer, its trace and how it ended."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nashpo.policies.tabular import Tabular
+from nashpo.solver import SolveError, Status
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+    from nashpo.game import Game
+
+
+class Result:
+    """The outcome of `solve`: answers questions, computes nothing twice.
+
+    >>> import nashpo
+    >>> game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1, items=["tea", "coffee"])
+    >>> result = nashpo.solve(game, nashpo.solvers.EGPO(eta=1.0), steps=20, every=10)
+    >>> result.trace["step"].tolist()
+    [10, 20]
+    """
+
+    def __init__(self, game: Game, solver: Any, run: Any, every: int) -> None:
+        self.game = game
+        """The game that was played."""
+        self.solver = solver
+        """The solver that ran, its numbers included."""
+        self._run = run
+        self._every = every
+
+    @property
+    def policy(self) -> Tabular:
+        """The algorithm's answer: an average, an extrapolation's base or the last iterate."""
+        return self._run.policy
+
+    @property
+    def last(self) -> Tabular:
+        """The last iterate."""
+        return self._run.last
+
+    @property
+    def state(self) -> Any:
+        """The solver's last state."""
+        return self._run.state
+
+    @functools.cached_property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return int(self._run.steps)
+
+    @functools.cached_property
+    def trace(self) -> Mapping[str, np.ndarray]:
+        """`"step"` and every metric, arrays `[T, ...]` with one entry a measurement.
+
+        The start is measured too and is the only entry where it met the tolerance already.
+        """
+        done = int(self._run.done)
+        first = min(1, done)
+        trace = {name: np.asarray(values)[first : done + 1] for name, values in self._run.trace.items()}
+        step = np.minimum(np.arange(first, done + 1) * self._every, self.steps)
+        return {"step": step, **trace}
+
+    @functools.cached_property
+    def status(self) -> Status:
+        """How the run ended."""
+        if int(self._run.failed) >= 0 or not np.isfinite(self.trace["duality_gap"][-1]):
+            return Status.NONFINITE
+        if self._run.tol is None:
+            return Status.FINISHED
+        reached = self.trace["duality_gap"][-1] <= float(self._run.tol)
+        return Status.CONVERGED if reached else Status.NOT_CONVERGED
+
+    def check(self) -> Result:
+        """The result itself; raises `SolveError` where the run went non-finite or missed its tolerance."""
+        if self.status is Status.NONFINITE:
+            raise SolveError(
+                f"{describe(self.solver)}: step {int(self._run.failed)} produced a number that is not finite in "
+                f"{self._where()}; the result is the state after step {self.steps}. A smaller eta usually helps."
+            )
+        if self.status is Status.NOT_CONVERGED:
+            raise SolveError(
+                f"{describe(self.solver)}: the duality gap is {self.trace['duality_gap'][-1]:.3g} after {self.steps} "
+                f"steps, above tol = {float(self._run.tol):.3g}. Take more steps or another step size."
+            )
+        return self
+
+    def _where(self) -> str:
+        return "the log-probabilities"
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The policy, the last iterate and the trace with labelled axes: prompt, item, step."""
+        import xarray
+
+        contexts, responses = self.game.shape
+        items = list(self.game.items or range(responses))
+        coords = {"prompt": np.arange(contexts), "item": items, "step": self.trace["step"]}
+        data: dict[str, Any] = {
+            "policy": (("prompt", "item"), np.asarray(self.policy.probs())),
+            "log_policy": (("prompt", "item"), np.asarray(self.policy.log_probs())),
+            "last": (("prompt", "item"), np.asarray(self.last.probs())),
+            "log_last": (("prompt", "item"), np.asarray(self.last.log_probs())),
+            "reference": (("prompt", "item"), np.asarray(self.game.reference.probs())),
+            "prompt_weight": (("prompt",), np.asarray(self.game.prompts)),
+        }
+        for name, values in self.trace.items():
+            if name != "step":
+                data[name] = (("step", *_inner_axes(name, values, self.game.shape)), values)
+        attributes = {
+            "solver": describe(self.solver),
+            "scale": self.game.scale,
+            "beta": float(self.game.beta),
+            "status": self.status.name,
+            "steps": self.steps,
+            "every": self._every,
+            "tol": float("nan") if self._run.tol is None else float(self._run.tol),
+            "failed": int(self._run.failed),
+            "named": int(self.game.items is not None),
+        }
+        return xarray.Dataset(data, coords, attributes)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The trace as a table: one row a measurement, one column a metric, indexed by step.
+
+        A metric that is an array becomes one column an entry, `name[i,j]`.
+        """
+        import pandas
+
+        columns = {}
+        for name, values in self.trace.items():
+            flat = values.reshape(len(values), -1)
+            labels = (
+                [name]
+                if values.ndim == 1
+                else [f"{name}[{','.join(map(str, i))}]" for i in np.ndindex(values.shape[1:])]
+            )
+            columns |= dict(zip(labels, flat.T, strict=True))
+        return pandas.DataFrame(columns).set_index("step")
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything but the solver's state to a netCDF file, whole or not at all.
+
+        >>> import nashpo, tempfile
+        >>> game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1)
+        >>> result = nashpo.solve(game, nashpo.solvers.EGPO(eta=1.0), steps=20)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = nashpo.Result.load(result.save(folder + "/run.nc"))
+        >>> bool((again.policy.probs() == result.policy.probs()).all())
+        True
+        """
+        path = Path(path)
+        data = self.to_xarray()
+        data["payoff"] = (("prompt", "item", "opponent"), np.asarray(self.game.oracle.table()))
+        data["log_reference"] = (("prompt", "item"), np.asarray(self.game.reference.log_probs()))
+        data.attrs["metrics"] = json.dumps([name for name in self.trace if name != "step"])
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            written = Path(folder, path.name)
+            data.to_netcdf(written, engine="h5netcdf")
+            os.replace(written, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Result:
+        """Read what `save` wrote; the solver is known by its description only and the state is None."""
+        import xarray
+
+        from nashpo.game import Game
+        from nashpo.oracles.table import Table
+
+        with xarray.open_dataset(path, engine="h5netcdf") as data:
+            data.load()
+        notes = data.attrs
+        items = tuple(map(str, data["item"].values)) if notes["named"] else None
+        game = Game(
+            Table(data["payoff"].values, notes["scale"]),
+            Tabular(data["log_reference"].values, normalised=True),
+            float(notes["beta"]),
+            data["prompt_weight"].values,
+            items,
+        )
+        return cls(game, str(notes["solver"]), _Stored(data), int(notes["every"]))
+
+    def __repr__(self) -> str:
+        """One line for people."""
+        gap = self.trace["duality_gap"][-1]
+        return (
+            f"Result({describe(self.solver)}, {self.status.name}, {self.steps} steps, duality gap {gap:.3g})"
+        )
+
+
+class _Stored:
+    """A run read back from a file, in the place of a compiled run."""
+
+    def __init__(self, data: xarray.Dataset) -> None:
+        self.policy = Tabular(data["log_policy"].values, normalised=True)
+        self.last = Tabular(data["log_last"].values, normalised=True)
+        self.state = None
+        steps = data["step"].values
+        first = int(len(steps) > 0 and steps[0] > 0)
+        blank = [(first, 0)]
+        self.trace = {
+            name: np.pad(data[name].values, blank + [(0, 0)] * (data[name].ndim - 1))
+            for name in json.loads(data.attrs["metrics"])
+        }
+        self.done = len(steps) - 1 + first
+        self.steps = int(data.attrs["steps"])
+        self.failed = int(data.attrs["failed"])
+        self.tol = None if np.isnan(data.attrs["tol"]) else float(data.attrs["tol"])
+
+
+def describe(solver: Any) -> str:
+    """A solver with its settings, as a user would write it.
+
+    >>> from nashpo.solvers import EGPO
+    >>> describe(EGPO(eta=0.5))
+    'EGPO(eta=0.5)'
+    """
+    return str(getattr(solver, "rule", solver))
+
+
+def _inner_axes(name: str, values: np.ndarray, shape: tuple[int, int]) -> tuple[str, ...]:
+    known = {shape: ("prompt", "item"), shape[:1]: ("prompt",)}
+    inner = values.shape[1:]
+    return known.get(inner, tuple(f"{name}_axis{i}" for i in range(len(inner))))

@@ -1,0 +1,144 @@
+"""An update as data: which policies anchor it, against whom it plays, how far it steps.
+
+Almost every Nash-learning algorithm is a short list of points in log-policy space,
+
+    log pi_new(y|x) = sum_k a_k log pi_k(y|x) + eta * sum_j w_j P(y beats nu_j | x) + const(x),
+
+and a `Stage` is one of them. A rule names policies by slot: `"reference"`, `"now"`, `"past1"` (the policy one
+step ago), ..., and slots of its own.
+"""
+
+import math
+import warnings
+from typing import Literal, TypeAlias
+
+import jax
+import numpy as np
+
+from nashpo.struct import record, static
+from nashpo.typing import Array, Scalar, Schedule
+
+Slot: TypeAlias = str
+Blend: TypeAlias = dict[Slot, Scalar]
+"""Weights of a geometric mixture of slots. They sum to one; a blend of one slot is that slot."""
+
+Target: TypeAlias = Literal["win_rate", "win_rate_half_baseline", "bradley_terry", "score", "policy_gradient"]
+"""What `eta` multiplies. `learners.targets` states each formula."""
+
+
+class StepSizeWarning(UserWarning):
+    """A step size is above the largest one for which convergence is proven."""
+
+
+@record
+class Opponent:
+    """Somebody to play against: a geometric mixture of slots, with a weight that may be negative."""
+
+    weight: Scalar
+    blend: Blend
+
+
+@record
+class Stage:
+    """One point in log-policy space, and where it is written.
+
+    `log pi_write = sum_k anchor_k log pi_k + eta * sum_j weight_j target(. against opponent_j) + const`.
+    A tentative stage is a look ahead: whatever its learner did to an optimizer's state is thrown away.
+    """
+
+    anchor: Blend
+    opponents: tuple[Opponent, ...] = ()
+    eta: Scalar = 0.0
+    write: Slot = static(default="now")
+    start: Slot = static(default="now")
+    tentative: bool = static(default=False)
+    target: Target = static(default="win_rate")
+
+
+@record
+class Move:
+    """After the stages, the slot that this move is listed under becomes `source` if `when` holds."""
+
+    source: Slot = static()
+    when: Scalar = True
+
+
+def against(slot: Slot) -> tuple[Opponent, ...]:
+    """The one opponent in `slot`.
+
+    >>> against("half")
+    (Opponent(weight=1.0, blend={'half': 1.0}),)
+    """
+    return (Opponent(1.0, {slot: 1.0}),)
+
+
+def pull(eta: Scalar, beta: Scalar, slot: Slot = "now") -> Blend:
+    """The anchor `pi^(1 - eta beta) ref^(eta beta)` of a mirror step with a KL penalty.
+
+    >>> pull(0.5, 0.1)
+    {'now': 0.95, 'reference': 0.05}
+    """
+    return {slot: 1.0 - eta * beta, "reference": eta * beta}
+
+
+def step_size(eta: Schedule, beta: Scalar, step: Array) -> Scalar:
+    """The step size at `step`: `eta` itself, or `eta(beta, step)` where it is a schedule."""
+    return eta(beta, step) if callable(eta) else eta
+
+
+@record
+class Harmonic:
+    """The decaying step `eta_t = scale / (beta (t + 2))`, `t = 0, 1, ...`, of Nash-MD and INPO.
+
+    >>> float(Harmonic()(0.1, 0))
+    10.0
+    """
+
+    scale: Scalar = 2.0
+
+    def __call__(self, beta: Scalar, step: Array) -> Scalar:
+        """The step size at `step` in a game with KL weight `beta`."""
+        return self.scale / (beta * (step + 2.0))
+
+
+class UpdateRule:
+    """What the next policy is. Subclasses are records whose numbers are leaves; everything here is structure."""
+
+    memory: int = 0
+    """How many past policies are kept, in `"past1"`, `"past2"`, ...; before the start they equal the start."""
+    stored: tuple[Slot, ...] = ()
+    """Slots of the rule's own that last from step to step; they begin at the start."""
+    report: Slot = "now"
+    """The slot that is the answer, or `"average"`: the arithmetic mean of the iterates before the last."""
+
+    def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
+        """The points of one step, in order; a later stage sees what an earlier one wrote."""
+        raise NotImplementedError(f"{type(self).__name__} has no stages: define `stages(beta, step)`.")
+
+    def moves(self, step: Array) -> dict[Slot, Move]:
+        """What is copied between slots after the stages."""
+        return {}
+
+    def proven_step(self, beta: float, bound: float) -> float | None:
+        """The largest step size for which convergence is proven, or None. `bound` is `max |payoff - value|`."""
+        return None
+
+    def check(self, beta: Scalar, bound: float) -> None:
+        """Refuse a step size that is not positive; warn of one above the proven limit."""
+        eta = getattr(self, "eta", None)
+        if eta is None or callable(eta) or isinstance(eta, jax.core.Tracer):
+            return
+        name = type(self).__name__
+        smallest, largest = float(np.min(eta)), float(np.max(eta))
+        if not smallest > 0 or math.isinf(largest):
+            raise ValueError(
+                f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates."
+            )
+        limit = None if isinstance(beta, jax.core.Tracer) else self.proven_step(float(np.min(beta)), bound)
+        if limit is not None and largest > limit * (1 + 1e-6):
+            warnings.warn(
+                f"{name}(eta={largest:g}): convergence is proven up to eta = {limit:g} at beta = {float(np.min(beta)):g}; "
+                "a larger step may cycle.",
+                StepSizeWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,35 @@
+"""Settings that every test shares: float64, fixed seeds, no display."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+jax.config.update("jax_enable_x64", True)
+
+settings.register_profile(
+    "nashpo", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("nashpo")
+
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+TABLES = ("agent_arena_llms", "mujoco_soccer", "pokemon_types", "f1_2007", "atari_agents")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real tables; tests that need it are skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"the real tables are not at {DATA}")
+    return DATA
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A fresh generator with a fixed seed."""
+    return np.random.default_rng(2025)
