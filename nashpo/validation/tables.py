@@ -48,11 +48,11 @@ one of the two, or average them with P = (P + 1 - P.T) / 2.
     mirrored = table.swapaxes(-1, -2)
     with np.errstate(invalid="ignore", over="ignore"):
         total = table + mirrored
-    if scale == "score":
-        return table if (total == 0).all() else _repair_scores(table, mirrored, items, source)
-    if (total == 1).all() and table.min() >= 0:
-        return table
-    return _repair_probabilities(table, mirrored, items, source)
+        if scale == "score":
+            return table if (total == 0).all() else _repair_scores(table, mirrored, items, source)
+        if (total == 1).all() and table.min() >= 0:
+            return table
+        return _repair_probabilities(table, mirrored, items, source)
 
 
 def _check_shape(table: np.ndarray, source: str | None) -> None:
@@ -155,5 +155,5 @@ def _remedy(table: np.ndarray, skew: bool) -> str:
     if table.min() >= 0 and (np.abs(table + np.swapaxes(table, -1, -2) - 100) <= 1e-4).all():
         return "these look like percentages, divide them by 100"
     if table.min() >= 0:
-        return "if these are numbers of wins, read them as wins (wins=True, or nashpo.tables.from_wins)"
+        return 'if these are numbers of wins, read them as wins (format="wins", or nashpo.tables.from_wins)'
     return "a win probability lies between 0 and 1"

@@ -1,0 +1,84 @@
+"""Tables in NumPy archives (`.npz`): exact, with everything a table carries."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nashpo.tables.table import PreferenceTable
+
+if TYPE_CHECKING:
+    from nashpo.typing import Scale
+
+KEYS = ("P", "items", "reference", "prompts", "beta", "scale", "prompt_names")
+HOW = "save plain arrays with numpy.savez(path, P=P)"
+
+
+def read_archive(path: Path) -> PreferenceTable:
+    """Read a `.npz` with the array `P` and optionally items, reference, prompts, beta, scale, prompt_names.
+
+    Raises:
+        ValueError: the file is missing or no archive, has no `P`, holds pickled objects or an unknown name.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise ValueError(f"{path}: holds a single array; {HOW}.")
+            unknown = [name for name in archive.files if name not in KEYS]
+            if "P" not in archive.files:
+                found = ", ".join(archive.files) or "nothing"
+                raise ValueError(f"{path}: has no array P (found: {found}); {HOW}.")
+            if unknown:
+                raise ValueError(f"{path}: does not know the array {unknown[0]!r}; known: {', '.join(KEYS)}.")
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; check the path (current folder: {Path.cwd()}).") from None
+    except (zipfile.BadZipFile, EOFError, OSError):
+        raise ValueError(f"{path}: is not a NumPy archive; {HOW}.") from None
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: holds pickled objects; {HOW}.") from None
+    return PreferenceTable(
+        P=arrays["P"],
+        items=_names(arrays.get("items")) or (),
+        reference=arrays.get("reference"),
+        prompts=arrays.get("prompts"),
+        beta=float(arrays["beta"]) if "beta" in arrays else None,
+        scale=_scale(arrays.get("scale"), str(path)),
+        prompt_names=_names(arrays.get("prompt_names")),
+        source=str(path),
+    )
+
+
+def archive_bytes(table: PreferenceTable) -> bytes:
+    """The `.npz` file of a table."""
+    arrays = {
+        "P": table.P,
+        "items": np.array(table.items),
+        "reference": table.reference,
+        "prompts": table.prompts,
+        "beta": table.beta,
+        "scale": np.array(table.scale),
+        "prompt_names": None if table.prompt_names is None else np.array(table.prompt_names),
+    }
+    buffer = io.BytesIO()
+    present: dict[str, Any] = {name: value for name, value in arrays.items() if value is not None}
+    np.savez(buffer, **present)
+    return buffer.getvalue()
+
+
+def _names(array: np.ndarray | None) -> tuple[str, ...] | None:
+    """An array of strings as a tuple."""
+    return None if array is None else tuple(str(name) for name in array.tolist())
+
+
+def _scale(array: np.ndarray | None, source: str) -> "Scale":
+    """The stored scale."""
+    if array is None or str(array) == "probability":
+        return "probability"
+    if str(array) == "score":
+        return "score"
+    raise ValueError(f"{source}: scale is {str(array)!r}, but must be 'probability' or 'score'.")

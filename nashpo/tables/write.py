@@ -1,0 +1,79 @@
+"""From a table to a file: whole or not at all."""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from nashpo.tables.archive import archive_bytes
+from nashpo.tables.simulations import format_simulations
+from nashpo.tables.table import PreferenceTable
+
+
+def write_table(table: PreferenceTable, path: str | Path) -> Path:
+    """Write a table; the suffix says how. Every number is read back bit for bit.
+
+    `.csv` is a labelled square (one prompt, no reference), `.npz` an archive with everything, `.txt` the text
+    format of the EGPO simulations. The file appears under its name when it is complete.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: an unknown suffix, or a table that does not fit into the format.
+
+    >>> import tempfile, os
+    >>> from nashpo.tables import PreferenceTable, read_table
+    >>> table = PreferenceTable([[0.5, 0.75], [0.25, 0.5]], items=["tea", "coffee"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = read_table(write_table(table, os.path.join(folder, "drinks.csv")))
+    >>> again.items, bool((again.P == table.P).all())
+    (('tea', 'coffee'), True)
+    """
+    file = Path(path)
+    if file.suffix == ".npz":
+        return write_atomic(file, archive_bytes(table))
+    if file.suffix == ".csv":
+        return write_atomic(file, csv_text(table, str(path)).encode())
+    if file.suffix == ".txt":
+        if table.scale != "probability":
+            raise ValueError(f"{path}: the simulations format holds probabilities, not scores; write .npz.")
+        return write_atomic(file, format_simulations(table).encode())
+    raise ValueError(f"{path}: unknown suffix {file.suffix!r}; write .csv, .npz or .txt.")
+
+
+def csv_text(table: PreferenceTable, source: str) -> str:
+    """The labelled square: header `item,<item 1>,...`, then one row per item."""
+    if table.P.ndim == 3 and table.P.shape[0] > 1:
+        raise ValueError(f"{source}: a CSV holds one prompt, this table has {table.shape[0]}; write .npz.")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    items = table.items
+    writer.writerow(["item", *items])
+    for name, row in zip(items, table.P.reshape(table.P.shape[-2:]).tolist(), strict=True):
+        writer.writerow([name, *map(repr, row)])
+    return buffer.getvalue()
+
+
+def write_atomic(path: str | Path, content: bytes) -> Path:
+    """Write bytes to a temporary file in the same folder, then move it to its name.
+
+    Raises:
+        ValueError: the folder does not exist.
+
+    >>> import tempfile, os
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_atomic(os.path.join(folder, "a.txt"), b"whole")
+    ...     os.listdir(folder)
+    ['a.txt']
+    """
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise ValueError(f"{path}: the folder {file.parent} does not exist; create it first.")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
