@@ -114,9 +114,7 @@ class Game:
         """One line for people."""
         contexts, responses = self.shape
         scale = "win probabilities" if self.scale == "probability" else "scores (log-odds)"
-        return (
-            f"Game({responses} responses, {contexts} prompt{'s' * (contexts > 1)}, beta={self.beta}, {scale})"
-        )
+        return f"Game({responses} responses, {contexts} prompt{'s' * (contexts > 1)}, beta={self.beta}, {scale})"
 
 
 def _like(original: object, cleaned: np.ndarray) -> Array:
@@ -130,9 +128,7 @@ def _check_beta(beta: Scalar) -> None:
     if isinstance(beta, jax.core.Tracer):
         return
     if not np.all(np.isfinite(beta)) or np.any(np.asarray(beta) < 0):
-        raise ValueError(
-            f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0."
-        )
+        raise ValueError(f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0.")
 
 
 def _reference_logits(reference: Array, shape: tuple[int, int], items: Sequence[str] | None) -> Array:
@@ -144,12 +140,7 @@ def _reference_logits(reference: Array, shape: tuple[int, int], items: Sequence[
 
 def _prompt_weights(prompts: Array, contexts: int) -> np.ndarray:
     weights = np.asarray(prompts, float)
-    if (
-        weights.shape != (contexts,)
-        or not np.all(np.isfinite(weights))
-        or np.any(weights < 0)
-        or weights.sum() <= 0
-    ):
+    if weights.shape != (contexts,) or not np.all(np.isfinite(weights)) or np.any(weights < 0) or weights.sum() <= 0:
         raise ValueError(
             f"prompts has shape {weights.shape}: give one weight for each of the {contexts} prompts, none negative, "
             "not all zero."
@@ -174,16 +165,12 @@ def stack(games: Sequence[Game]) -> Game:
         raise ValueError("stack([]): give at least one game.")
     scales, betas = {g.scale for g in games}, {float(g.beta) for g in games}
     if len(scales) > 1 or len(betas) > 1:
-        raise ValueError(
-            f"stack: games must agree in scale and beta; these have {sorted(scales)} and {sorted(betas)}."
-        )
+        raise ValueError(f"stack: games must agree in scale and beta; these have {sorted(scales)} and {sorted(betas)}.")
     size = max(g.shape[1] for g in games)
     tables = np.concatenate([_pad_table(np.asarray(g.oracle.table()), size, g.scale) for g in games])
     logits = np.concatenate([_pad_logits(np.asarray(g.reference.log_probs()), size) for g in games])
     counts = [g.shape[0] for g in games]
-    weights = np.concatenate(
-        [np.asarray(g.prompts) * c / sum(counts) for g, c in zip(games, counts, strict=True)]
-    )
+    weights = np.concatenate([np.asarray(g.prompts) * c / sum(counts) for g, c in zip(games, counts, strict=True)])
     names = games[0].items if len({g.items for g in games}) == 1 else None
     return Game(Table(tables, games[0].scale), Tabular(logits), games[0].beta, weights, names)
 

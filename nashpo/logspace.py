@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.typing import Array, Scalar
+from nashpo.typing import Array
 
 LOG_ZERO = -1e9
 """The log-probability of a response that exists only as padding: finite, and its exponential is 0."""

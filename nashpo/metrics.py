@@ -150,9 +150,7 @@ def payoff_bound(game: Game) -> float:
     if game.scale == "probability":
         return 0.5
     bound = getattr(game.oracle, "bound", None)
-    return (
-        float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))) - VALUE["score"])
-    )
+    return float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))) - VALUE["score"])
 
 
 def _best_response(game: Game, gains: Array) -> Array:

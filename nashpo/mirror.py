@@ -50,9 +50,7 @@ class Mirror:
         policy = self.learner.init(start, jnp.asarray(game.reference.log_probs()))
         names = ("now", *self._past(), *self.rule.stored)
         average = policy if self.rule.report == "average" else None
-        return MirrorState(
-            {name: policy for name in names}, average, self.learner.carry(policy), jnp.zeros((), jnp.int32)
-        )
+        return MirrorState(dict.fromkeys(names, policy), average, self.learner.carry(policy), jnp.zeros((), jnp.int32))
 
     def step(self, game: Game, state: MirrorState, key: Key) -> tuple[MirrorState, dict[str, Array]]:
         """One step of the rule: its stages in order, then its moves, then the history moves on."""

@@ -194,9 +194,7 @@ class Result:
     def __repr__(self) -> str:
         """One line for people."""
         gap = self.trace["duality_gap"][-1]
-        return (
-            f"Result({describe(self.solver)}, {self.status.name}, {self.steps} steps, duality gap {gap:.3g})"
-        )
+        return f"Result({describe(self.solver)}, {self.status.name}, {self.steps} steps, duality gap {gap:.3g})"
 
 
 class _Stored:

@@ -63,9 +63,7 @@ def solve(
     start = game.reference if start is None else as_policy(start)
     _check_shape(game, start)
     chunks = -(-steps // every)
-    run = _run(
-        game.nameless(), solver, start, _seed(key), tol, _named(metrics), steps, every=every, chunks=chunks
-    )
+    run = _run(game.nameless(), solver, start, _seed(key), tol, _named(metrics), steps, every=every, chunks=chunks)
     return Result(game, solver, run, every)
 
 
@@ -78,9 +76,7 @@ def as_solver(rule_or_solver: Any, learner: Learner | None = None) -> Any:
     """
     if isinstance(rule_or_solver, type):
         name = rule_or_solver.__name__
-        raise ValueError(
-            f"{name} is a class: give an instance with its settings, for example {name}(eta=0.5)."
-        )
+        raise ValueError(f"{name} is a class: give an instance with its settings, for example {name}(eta=0.5).")
     if hasattr(rule_or_solver, "stages"):
         solver = Mirror(rule_or_solver) if learner is None else Mirror(rule_or_solver, learner)
     elif hasattr(rule_or_solver, "step"):
@@ -179,9 +175,7 @@ def _write(trace, index, values):
 
 def _finite(tree: Any) -> Array:
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return functools.reduce(
-        operator.and_, [jnp.all(jnp.isfinite(leaf)) for leaf in leaves], jnp.ones((), bool)
-    )
+    return functools.reduce(operator.and_, [jnp.all(jnp.isfinite(leaf)) for leaf in leaves], jnp.ones((), bool))
 
 
 def _leaf(leaf: Any) -> Any:
@@ -195,12 +189,8 @@ def _named(metrics: Mapping[str, Metric] | Sequence[Metric]) -> dict[str, Any]:
     named = {name: m for name, m in pairs if name != "duality_gap"}
     wrong = next((name for name, m in named.items() if not callable(m)), None)
     if wrong is not None or "step" in named:
-        raise ValueError(
-            f"metrics: {wrong or 'step'!r} must be a function of a game and a policy, under a free name."
-        )
-    return {
-        name: jax.tree_util.Partial(m) if jax.tree_util.all_leaves([m]) else m for name, m in named.items()
-    }
+        raise ValueError(f"metrics: {wrong or 'step'!r} must be a function of a game and a policy, under a free name.")
+    return {name: jax.tree_util.Partial(m) if jax.tree_util.all_leaves([m]) else m for name, m in named.items()}
 
 
 def _name(metric: Any) -> str:

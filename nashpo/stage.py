@@ -131,9 +131,7 @@ class UpdateRule:
         name = type(self).__name__
         smallest, largest = float(np.min(eta)), float(np.max(eta))
         if not smallest > 0 or math.isinf(largest):
-            raise ValueError(
-                f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates."
-            )
+            raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
         limit = None if isinstance(beta, jax.core.Tracer) else self.proven_step(float(np.min(beta)), bound)
         if limit is not None and largest > limit * (1 + 1e-6):
             warnings.warn(
