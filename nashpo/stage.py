@@ -135,8 +135,8 @@ class UpdateRule:
         limit = None if isinstance(beta, jax.core.Tracer) else self.proven_step(float(np.min(beta)), bound)
         if limit is not None and largest > limit * (1 + 1e-6):
             warnings.warn(
-                f"{name}(eta={largest:g}): convergence is proven up to eta = {limit:g} at beta = {float(np.min(beta)):g}; "
-                "a larger step may cycle.",
+                f"{name}(eta={largest:g}): convergence is proven up to eta = {limit:g} at "
+                f"beta = {float(np.min(beta)):g}; a larger step may cycle.",
                 StepSizeWarning,
                 stacklevel=4,
             )

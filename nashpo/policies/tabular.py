@@ -56,7 +56,7 @@ def as_policy(policy: object) -> EnumerablePolicy:
 
     Raises `ValueError` for numbers that are no probabilities.
 
-    >>> as_policy([0.25, 0.75]).probs().tolist()
+    >>> as_policy([0.25, 0.75]).probs().round(2).tolist()
     [[0.25, 0.75]]
     """
     if hasattr(policy, "log_probs"):
