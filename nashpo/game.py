@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.logspace import LOG_ZERO
+from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.oracles.base import EnumerableOracle
 from nashpo.oracles.table import Table
 from nashpo.policies.base import EnumerablePolicy
@@ -94,7 +94,7 @@ class Game:
         else:
             weights = _prompt_weights(prompts, contexts).astype(dtype)
         names = None if items is None else validate_items(items, responses)
-        return cls(oracle, Tabular(logits), beta, weights, names)
+        return cls(oracle, Tabular(logits, normalised=True), beta, weights, names)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -133,9 +133,9 @@ def _check_beta(beta: Scalar) -> None:
 
 def _reference_logits(reference: Array, shape: tuple[int, int], items: Sequence[str] | None) -> Array:
     if isinstance(reference, jax.core.Tracer):
-        return jnp.broadcast_to(jnp.log(reference), shape)
+        return jnp.broadcast_to(log_softmax(jnp.log(reference)), shape)
     probs = validate_distribution(reference, "reference", shape, items=items)
-    return np.log(np.broadcast_to(probs, shape))
+    return np.broadcast_to(log_softmax(np.log(probs)), shape)
 
 
 def _prompt_weights(prompts: Array, contexts: int) -> np.ndarray:
@@ -172,7 +172,7 @@ def stack(games: Sequence[Game]) -> Game:
     counts = [g.shape[0] for g in games]
     weights = np.concatenate([np.asarray(g.prompts) * c / sum(counts) for g, c in zip(games, counts, strict=True)])
     names = games[0].items if len({g.items for g in games}) == 1 else None
-    return Game(Table(tables, games[0].scale), Tabular(logits), games[0].beta, weights, names)
+    return Game(Table(tables, games[0].scale), Tabular(logits, normalised=True), games[0].beta, weights, names)
 
 
 def _pad_table(table: np.ndarray, size: int, scale: Scale) -> np.ndarray:

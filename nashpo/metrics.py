@@ -4,11 +4,14 @@ Every metric is a function of a game and a policy, can be handed to `solve(metri
 prompts with the game's weights.
 """
 
+from collections.abc import Callable
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game
-from nashpo.logspace import kl, log_softmax, namespace
+from nashpo.logspace import LOG_ZERO, kl, log_softmax, namespace
 from nashpo.oracles.base import VALUE
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, as_policy
@@ -28,7 +31,8 @@ def best_response(game: Game, policy: EnumerablePolicy) -> Tabular:
     [[1.0, 0.0]]
     """
     policy = as_policy(policy)
-    return Tabular(_best_response(game, game.oracle.win_rates(policy_probs(policy))))
+    gains = game.oracle.win_rates(policy_probs(policy))
+    return Tabular(_by_beta(game, lambda: _gibbs(game, gains), lambda: _greedy(gains)), normalised=True)
 
 
 def duality_gap(game: Game, policy: EnumerablePolicy) -> Scalar:
@@ -49,12 +53,8 @@ def gap_by_prompt(game: Game, policy: EnumerablePolicy) -> Array:
     """The duality gap of every prompt, `[X]`."""
     policy = as_policy(policy)
     log_pi = policy.log_probs()
-    xp = namespace(log_pi)
-    gains = game.oracle.win_rates(xp.exp(log_pi))
-    regularised = 2.0 * game.beta * kl(log_pi, _best_response(game, gains))
-    if not isinstance(game.beta, jax.Array):
-        return regularised if game.beta > 0 else _regret(log_pi, gains)
-    return namespace(gains, log_pi).where(game.beta > 0, regularised, _regret(log_pi, gains))
+    gains = game.oracle.win_rates(namespace(log_pi).exp(log_pi))
+    return _by_beta(game, lambda: 2.0 * game.beta * kl(log_pi, _gibbs(game, gains)), lambda: _regret(log_pi, gains))
 
 
 def _regret(log_pi: Array, gains: Array) -> Array:
@@ -153,16 +153,24 @@ def payoff_bound(game: Game) -> float:
     return float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))) - VALUE["score"])
 
 
-def _best_response(game: Game, gains: Array) -> Array:
+def _gibbs(game: Game, gains: Array) -> Array:
+    """`log_softmax(log reference + gains / beta)`; meaningless, but finite, where beta is 0."""
     xp = namespace(gains, game.beta)
-    safe = xp.where(game.beta > 0, game.beta, 1.0) if isinstance(game.beta, jax.Array) else (game.beta or 1.0)
-    log_reference = game.reference.log_probs()
-    regularised = log_softmax(log_reference + gains / safe)
-    best = gains >= xp.max(gains, axis=-1, keepdims=True)
-    pure = log_softmax(xp.where(best, 0.0 * gains, -1e9))
+    beta = xp.where(game.beta > 0, game.beta, 1.0) if isinstance(game.beta, jax.Array) else (game.beta or 1.0)
+    return log_softmax(game.reference.log_probs() + gains / beta)
+
+
+def _greedy(gains: Array) -> Array:
+    """The log-probabilities that are uniform over the highest gains."""
+    xp = namespace(gains)
+    return log_softmax(xp.where(gains >= xp.max(gains, axis=-1, keepdims=True), 0.0 * gains, LOG_ZERO))
+
+
+def _by_beta(game: Game, regularised: Callable[[], Array], pure: Callable[[], Array]) -> Array:
+    """The one of two that holds for the game's beta; both are computed where beta is traced."""
     if not isinstance(game.beta, jax.Array):
-        return regularised if game.beta > 0 else pure
-    return xp.where(game.beta > 0, regularised, pure)
+        return regularised() if game.beta > 0 else pure()
+    return jnp.where(game.beta > 0, regularised(), pure())
 
 
 def _over_prompts(game: Game, values: Array) -> Scalar:

@@ -114,41 +114,38 @@ def _run(game, solver, start, seed, tol, metrics, steps, *, every: int, chunks: 
     game = jax.tree.map(jnp.asarray, game)
     state = solver.init(game, start)
     measure = functools.partial(_measure, metrics, game, solver)
-    advance = functools.partial(_chunk, game, solver, key, every=every)
-    first = jax.eval_shape(measure, state)
-    trace = {name: jnp.zeros((chunks + 1, *m.shape), m.dtype) for name, m in first.items()}
+    trace = {
+        name: jnp.zeros((chunks + 1, *value.shape), value.dtype)
+        for name, value in jax.eval_shape(measure, state).items()
+    }
 
     def going(carry):
-        _, _, index, stop, failed = carry
-        return (index < chunks) & ~stop & (failed < 0)
+        _, _, _, ended, failed = carry
+        return ~ended & (failed < 0)
 
     def body(carry):
         # The state is measured before it is advanced: both need its win rates, and one product serves both.
         state, trace, index, _, _ = carry
         now = measure(state)
-        trace = _write(trace, index, now)
-        stop = jnp.zeros((), bool) if tol is None else now["duality_gap"] <= tol
-        new, failed = advance(state, index * every, jnp.minimum(steps, (index + 1) * every))
-        stay = stop | (failed >= 0)
+        trace = {name: values.at[index].set(now[name]) for name, values in trace.items()}
+        ended = index == chunks
+        if tol is not None:
+            ended |= now["duality_gap"] <= tol
+        first = index * every
+        last = jnp.where(ended, first, jnp.minimum(steps, first + every))
+        new, failed = _chunk(game, solver, key, state, first, last, single=every == 1)
+        failed = jnp.where(ended, -1, failed)
+        stay = ended | (failed >= 0)
         state = jax.tree.map(lambda old, new: jnp.where(stay, old, new), state, new)
-        return state, trace, index + jnp.where(stay, 0, 1), stop, jnp.where(stop, -1, failed)
+        return state, trace, index + jnp.where(stay, 0, 1), ended, failed
 
     carry = (state, trace, jnp.zeros((), jnp.int32), jnp.zeros((), bool), jnp.full((), -1, jnp.int32))
     state, trace, done, _, failed = jax.lax.while_loop(going, body, carry)
-    trace = _write(trace, done, measure(state))
-    return Run(
-        state,
-        solver.policy(state),
-        solver.last(state),
-        trace,
-        done,
-        jnp.minimum(steps, done * every),
-        failed,
-        tol,
-    )
+    taken = jnp.minimum(steps, done * every)
+    return Run(state, solver.policy(state), solver.last(state), trace, done, taken, failed, tol)
 
 
-def _chunk(game, solver, key, state, first, last, *, every: int):
+def _chunk(game, solver, key, state, first, last, *, single: bool):
     """The state after steps `first, ..., last - 1`, and the first of them that was not finite, or -1."""
 
     def one(step, carry):
@@ -158,7 +155,7 @@ def _chunk(game, solver, key, state, first, last, *, every: int):
         return state, jnp.where(bad, step, failed).astype(jnp.int32)
 
     carry = (state, jnp.full((), -1, jnp.int32))
-    return one(first, carry) if every == 1 else jax.lax.fori_loop(first, last, one, carry)
+    return one(first, carry) if single else jax.lax.fori_loop(first, last, one, carry)
 
 
 def _measure(metrics, game, solver, state) -> dict[str, Array]:
@@ -167,10 +164,6 @@ def _measure(metrics, game, solver, state) -> dict[str, Array]:
     for name, metric in metrics.items():
         values[name] = jnp.asarray(metric(game, last if isinstance(metric, Last) else policy))
     return values
-
-
-def _write(trace, index, values):
-    return {name: trace[name].at[index].set(value) for name, value in values.items()}
 
 
 def _finite(tree: Any) -> Array:

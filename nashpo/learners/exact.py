@@ -23,7 +23,7 @@ class Exact:
 
     def init(self, policy: EnumerablePolicy, like: Array) -> Tabular:
         """The table of any policy, in the precision of `like`."""
-        return _normalised(log_softmax(jnp.asarray(policy.log_probs(), like.dtype)))
+        return _normalised(jnp.asarray(policy.log_probs(), like.dtype))
 
     def carry(self, policy: Tabular) -> None:
         """Nothing is remembered between fits."""
