@@ -5,6 +5,7 @@ anchor (log-probabilities `[X, A]`), up to a constant per prompt. `opponent` is 
 """
 
 from nashpo.game import Game
+from nashpo.learners.policy_gradient import policy_gradient
 from nashpo.stage import Stage
 from nashpo.typing import Array, Key
 
@@ -14,4 +15,4 @@ def win_rate(stage: Stage, anchor: Array, opponent: Array, game: Game, key: Key)
     return stage.eta * game.oracle.win_rates(opponent, key)
 
 
-TARGETS = {"win_rate": win_rate}
+TARGETS = {"win_rate": win_rate, "policy_gradient": policy_gradient}
