@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nashpo import learners, metrics, oracles, policies, solvers
+    from nashpo.drive import drive
     from nashpo.equilibrium import Equilibrium, equilibrium, equilibrium_path
     from nashpo.game import Game, stack
     from nashpo.metrics import best_response, duality_gap, exploitability
@@ -27,6 +28,7 @@ _HOME = {
     "Status": "solver",
     "StepSizeWarning": "stage",
     "best_response": "metrics",
+    "drive": "drive",
     "duality_gap": "metrics",
     "equilibrium": "equilibrium",
     "equilibrium_path": "equilibrium",
@@ -45,6 +47,7 @@ __all__ = [
     "Status",
     "StepSizeWarning",
     "best_response",
+    "drive",
     "duality_gap",
     "equilibrium",
     "equilibrium_path",

@@ -127,7 +127,8 @@ def _like(original: object, cleaned: np.ndarray) -> Array:
 def _check_beta(beta: Scalar) -> None:
     if isinstance(beta, jax.core.Tracer):
         return
-    if not np.all(np.isfinite(beta)) or np.any(np.asarray(beta) < 0):
+    values = (beta,) if isinstance(beta, int | float) else np.ravel(np.asarray(beta))
+    if not all(0 <= value < math.inf for value in values):
         raise ValueError(f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -32,67 +33,62 @@ class Result:
     [10, 20]
     """
 
-    def __init__(self, game: Game, solver: Any, run: Any, every: int) -> None:
+    def __init__(self, game: Game, solver: Any, outcome: Any) -> None:
         self.game = game
         """The game that was played."""
         self.solver = solver
         """The solver that ran, its numbers included."""
-        self._run = run
-        self._every = every
+        self._outcome = outcome
 
     @property
     def policy(self) -> Tabular:
         """The algorithm's answer: an average, an extrapolation's base or the last iterate."""
-        return self._run.policy
+        return self._outcome.policy
 
     @property
     def last(self) -> Tabular:
         """The last iterate."""
-        return self._run.last
+        return self._outcome.last
 
     @property
     def state(self) -> Any:
-        """The solver's last state."""
-        return self._run.state
+        """The solver's last state; None in a result that was read from a file."""
+        return self._outcome.state
 
-    @functools.cached_property
+    @property
     def steps(self) -> int:
         """How many steps were taken."""
-        return int(self._run.steps)
+        return int(self.trace["step"][-1])
 
-    @functools.cached_property
+    @property
     def trace(self) -> Mapping[str, np.ndarray]:
         """`"step"` and every metric, arrays `[T, ...]` with one entry a measurement.
 
         The start is measured too and is the only entry where it met the tolerance already.
         """
-        done = int(self._run.done)
-        first = min(1, done)
-        trace = {name: np.asarray(values)[first : done + 1] for name, values in self._run.trace.items()}
-        step = np.minimum(np.arange(first, done + 1) * self._every, self.steps)
-        return {"step": step, **trace}
+        return self._outcome.trace
 
     @functools.cached_property
     def status(self) -> Status:
         """How the run ended."""
-        if int(self._run.failed) >= 0 or not np.isfinite(self.trace["duality_gap"][-1]):
+        if self._outcome.failed >= 0 or not np.isfinite(self.trace["duality_gap"][-1]):
             return Status.NONFINITE
-        if self._run.tol is None:
+        if self._outcome.tol is None:
             return Status.FINISHED
-        reached = self.trace["duality_gap"][-1] <= float(self._run.tol)
+        reached = self.trace["duality_gap"][-1] <= self._outcome.tol
         return Status.CONVERGED if reached else Status.NOT_CONVERGED
 
     def check(self) -> Result:
         """The result itself; raises `SolveError` where the run went non-finite or missed its tolerance."""
         if self.status is Status.NONFINITE:
             raise SolveError(
-                f"{describe(self.solver)}: step {int(self._run.failed)} produced a number that is not finite in "
+                f"{describe(self.solver)}: step {self._outcome.failed} produced a number that is not finite in "
                 f"{self._where()}; the result is the state after step {self.steps}. A smaller eta usually helps."
             )
         if self.status is Status.NOT_CONVERGED:
             raise SolveError(
                 f"{describe(self.solver)}: the duality gap is {self.trace['duality_gap'][-1]:.3g} after {self.steps} "
-                f"steps, above tol = {float(self._run.tol):.3g}. Take more steps or another step size."
+                f"steps, above tol = {self._outcome.tol:.3g}. Take more steps or another step size."
             )
         return self
 
@@ -123,9 +119,8 @@ class Result:
             "beta": float(self.game.beta),
             "status": self.status.name,
             "steps": self.steps,
-            "every": self._every,
-            "tol": float("nan") if self._run.tol is None else float(self._run.tol),
-            "failed": int(self._run.failed),
+            "tol": float("nan") if self._outcome.tol is None else self._outcome.tol,
+            "failed": self._outcome.failed,
             "named": int(self.game.items is not None),
         }
         return xarray.Dataset(data, coords, attributes)
@@ -156,7 +151,7 @@ class Result:
         >>> result = nashpo.solve(game, nashpo.solvers.EGPO(eta=1.0), steps=20)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     again = nashpo.Result.load(result.save(folder + "/run.nc"))
-        >>> bool((again.policy.probs() == result.policy.probs()).all())
+        >>> bool((again.policy.log_probs() == result.policy.log_probs()).all())
         True
         """
         path = Path(path)
@@ -189,7 +184,7 @@ class Result:
             data["prompt_weight"].values,
             items,
         )
-        return cls(game, str(notes["solver"]), _Stored(data), int(notes["every"]))
+        return cls(game, str(notes["solver"]), _stored(data))
 
     def __repr__(self) -> str:
         """One line for people."""
@@ -197,24 +192,29 @@ class Result:
         return f"Result({describe(self.solver)}, {self.status.name}, {self.steps} steps, duality gap {gap:.3g})"
 
 
-class _Stored:
-    """A run read back from a file, in the place of a compiled run."""
+@dataclasses.dataclass
+class Outcome:
+    """What a result is made of: policies, the trace on the host, the failed step (or -1) and the tolerance."""
 
-    def __init__(self, data: xarray.Dataset) -> None:
-        self.policy = Tabular(data["log_policy"].values, normalised=True)
-        self.last = Tabular(data["log_last"].values, normalised=True)
-        self.state = None
-        steps = data["step"].values
-        first = int(len(steps) > 0 and steps[0] > 0)
-        blank = [(first, 0)]
-        self.trace = {
-            name: np.pad(data[name].values, blank + [(0, 0)] * (data[name].ndim - 1))
-            for name in json.loads(data.attrs["metrics"])
-        }
-        self.done = len(steps) - 1 + first
-        self.steps = int(data.attrs["steps"])
-        self.failed = int(data.attrs["failed"])
-        self.tol = None if np.isnan(data.attrs["tol"]) else float(data.attrs["tol"])
+    policy: Tabular
+    last: Tabular
+    state: Any
+    trace: Mapping[str, np.ndarray]
+    failed: int
+    tol: float | None
+
+
+def _stored(data: xarray.Dataset) -> Outcome:
+    names = json.loads(data.attrs["metrics"])
+    tol = float(data.attrs["tol"])
+    return Outcome(
+        policy=Tabular(data["log_policy"].values, normalised=True),
+        last=Tabular(data["log_last"].values, normalised=True),
+        state=None,
+        trace={"step": data["step"].values, **{name: data[name].values for name in names}},
+        failed=int(data.attrs["failed"]),
+        tol=None if np.isnan(tol) else tol,
+    )
 
 
 def describe(solver: Any) -> str:

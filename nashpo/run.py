@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,18 +53,8 @@ def solve(
     >>> result.status.name, bool(result.trace["duality_gap"][-1] <= 1e-5)
     ('CONVERGED', True)
     """
-    steps, every = _count("steps", steps, 0), _count("every", every, 1)
-    if tol is not None and not tol >= 0:
-        raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
-    solver = as_solver(rule_or_solver, learner)
-    check = getattr(solver, "check", None)
-    if check is not None:
-        check(game, payoff_bound(game))
-    start = game.reference if start is None else as_policy(start)
-    _check_shape(game, start)
-    chunks = -(-steps // every)
-    run = _run(game.nameless(), solver, start, _seed(key), tol, _named(metrics), steps, every=every, chunks=chunks)
-    return Result(game, solver, run, every)
+    plan = prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics)
+    return Result(game, plan.solver, _Finished(plan, plan.advance(None, 0, plan.steps)))
 
 
 def as_solver(rule_or_solver: Any, learner: Learner | None = None) -> Any:
@@ -95,27 +85,94 @@ class Run:
     """What a compiled run leaves: the state, the measurements and how it ended."""
 
     state: Any
-    policy: Any
-    last: Any
     trace: dict[str, Array]
     """Each metric `[chunks + 1, ...]`: at the start and after every chunk."""
     done: Array
     """Chunks completed."""
-    steps: Array
-    """Steps completed."""
     failed: Array
     """The step that produced a number that is not finite, or -1."""
-    tol: Array | None
 
 
-@functools.partial(jax.jit, static_argnames=("every", "chunks"))
-def _run(game, solver, start, seed, tol, metrics, steps, *, every: int, chunks: int) -> Run:
+class Plan(NamedTuple):
+    """A run whose settings have been checked: what stays the same from its first step to its last."""
+
+    game: Game
+    solver: Any
+    start: EnumerablePolicy
+    seed: Any
+    tol: float | None
+    metrics: dict[str, Any]
+    steps: int
+    every: int
+
+    def advance(self, state: Any, first: int, last: int) -> Run:
+        """Run from `state`, which has taken `first` steps (None: from the start), until `last` are taken."""
+        chunks = -(-(last - first) // self.every)
+        capacity = 1 << max(chunks - 1, 0).bit_length()
+        return _run(
+            self.game, self.solver, self.start, state, self.seed, self.tol, self.metrics, first, last,
+            every=self.every, capacity=capacity,
+        )  # fmt: skip
+
+
+def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics) -> Plan:
+    """Check the arguments of `solve` and bring them into the form that is compiled."""
+    steps, every = _count("steps", steps, 0), _count("every", every, 1)
+    if tol is not None and not tol >= 0:
+        raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
+    solver = as_solver(rule_or_solver, learner)
+    check = getattr(solver, "check", None)
+    if check is not None:
+        check(game, payoff_bound(game))
+    start = game.reference if start is None else as_policy(start)
+    _check_shape(game, start)
+    return Plan(game.nameless(), solver, start, _seed(key), tol, _named(metrics), steps, every)
+
+
+class _Finished:
+    """A compiled run as the outcome that a result shows; nothing leaves the device before it is asked for."""
+
+    def __init__(self, plan: Plan, run: Run) -> None:
+        self._plan, self._run = plan, run
+        self.state, self.tol = run.state, plan.tol
+
+    @property
+    def policy(self) -> Any:
+        """The answer."""
+        return self._plan.solver.policy(self.state)
+
+    @property
+    def last(self) -> Any:
+        """The last iterate."""
+        return self._plan.solver.last(self.state)
+
+    @functools.cached_property
+    def failed(self) -> int:
+        """The step that was not finite, or -1."""
+        return int(self._run.failed)
+
+    @functools.cached_property
+    def trace(self) -> dict[str, np.ndarray]:
+        """The measurements after each chunk; the one of the start where there is no other."""
+        return measurements(self._run, 0, self._plan)
+
+
+def measurements(run: Run, first: int, plan: Plan) -> dict[str, np.ndarray]:
+    """The trace of a run that set out after `first` steps; the measurement it set out from stands alone only."""
+    done = int(run.done)
+    begin = min(1, done)
+    step = np.minimum(first + np.arange(begin, done + 1) * plan.every, plan.steps)
+    return {"step": step, **{name: np.asarray(values)[begin : done + 1] for name, values in run.trace.items()}}
+
+
+@functools.partial(jax.jit, static_argnames=("every", "capacity"))
+def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: int, capacity: int) -> Run:
     key = seed if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else jax.random.key(seed)
     game = jax.tree.map(jnp.asarray, game)
-    state = solver.init(game, start)
+    state = solver.init(game, start) if state is None else state
     measure = functools.partial(_measure, metrics, game, solver)
     trace = {
-        name: jnp.zeros((chunks + 1, *value.shape), value.dtype)
+        name: jnp.zeros((capacity + 1, *value.shape), value.dtype)
         for name, value in jax.eval_shape(measure, state).items()
     }
 
@@ -128,12 +185,12 @@ def _run(game, solver, start, seed, tol, metrics, steps, *, every: int, chunks: 
         state, trace, index, _, _ = carry
         now = measure(state)
         trace = {name: values.at[index].set(now[name]) for name, values in trace.items()}
-        ended = index == chunks
+        begin = first + index * every
+        ended = begin >= last
         if tol is not None:
             ended |= now["duality_gap"] <= tol
-        first = index * every
-        last = jnp.where(ended, first, jnp.minimum(steps, first + every))
-        new, failed = _chunk(game, solver, key, state, first, last, single=every == 1)
+        end = jnp.where(ended, begin, jnp.minimum(last, begin + every))
+        new, failed = _chunk(game, solver, key, state, begin, end, single=every == 1)
         failed = jnp.where(ended, -1, failed)
         stay = ended | (failed >= 0)
         state = jax.tree.map(lambda old, new: jnp.where(stay, old, new), state, new)
@@ -141,8 +198,7 @@ def _run(game, solver, start, seed, tol, metrics, steps, *, every: int, chunks: 
 
     carry = (state, trace, jnp.zeros((), jnp.int32), jnp.zeros((), bool), jnp.full((), -1, jnp.int32))
     state, trace, done, _, failed = jax.lax.while_loop(going, body, carry)
-    taken = jnp.minimum(steps, done * every)
-    return Run(state, solver.policy(state), solver.last(state), trace, done, taken, failed, tol)
+    return Run(state, trace, done, failed)
 
 
 def _chunk(game, solver, key, state, first, last, *, single: bool):

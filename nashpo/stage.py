@@ -129,14 +129,17 @@ class UpdateRule:
         if eta is None or callable(eta) or isinstance(eta, jax.core.Tracer):
             return
         name = type(self).__name__
-        smallest, largest = float(np.min(eta)), float(np.max(eta))
-        if not smallest > 0 or math.isinf(largest):
+        smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
+        if not 0 < smallest <= largest < math.inf:
             raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
-        limit = None if isinstance(beta, jax.core.Tracer) else self.proven_step(float(np.min(beta)), bound)
+        if isinstance(beta, jax.core.Tracer):
+            return
+        least = beta if isinstance(beta, float) else float(np.min(beta))
+        limit = self.proven_step(least, bound)
         if limit is not None and largest > limit * (1 + 1e-6):
             warnings.warn(
-                f"{name}(eta={largest:g}): convergence is proven up to eta = {limit:g} at "
-                f"beta = {float(np.min(beta)):g}; a larger step may cycle.",
+                f"{name}(eta={largest:g}): convergence is proven up to eta = {limit:g} at beta = {least:g}; "
+                "a larger step may cycle.",
                 StepSizeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
