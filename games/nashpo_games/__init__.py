@@ -1,0 +1,41 @@
+"""Preference games to try things on: constructors that return a `nashpo.Game`.
+
+`__all__` is the list that `nashpo games` prints and `nashpo solve NAME` knows. Where the equilibrium is known in
+closed form, the function `<game>_equilibrium` stands beside the constructor in its module.
+"""
+
+from nashpo_games.annotators import cyclic_annotators
+from nashpo_games.blotto import blotto
+from nashpo_games.contexts import rps_contexts
+from nashpo_games.cyclic import (
+    biased_rps,
+    n_cycle,
+    rock_paper_scissors,
+    rock_paper_scissors_lizard_spock,
+    rotational_tournament,
+)
+from nashpo_games.dominated import dominated_action
+from nashpo_games.embedded import embedded
+from nashpo_games.generators import random_constant_sum, random_tournament, transitive_plus_cyclic
+from nashpo_games.pokemon import pokemon_types
+from nashpo_games.voting import condorcet_paradox, smith_cycle, tennessee_capital
+
+__all__ = [
+    "biased_rps",
+    "blotto",
+    "condorcet_paradox",
+    "cyclic_annotators",
+    "dominated_action",
+    "embedded",
+    "n_cycle",
+    "pokemon_types",
+    "random_constant_sum",
+    "random_tournament",
+    "rock_paper_scissors",
+    "rock_paper_scissors_lizard_spock",
+    "rotational_tournament",
+    "rps_contexts",
+    "smith_cycle",
+    "tennessee_capital",
+    "transitive_plus_cyclic",
+]
