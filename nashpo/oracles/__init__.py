@@ -1,6 +1,19 @@
 """Who wins: every oracle says on which scale it pays."""
 
 from nashpo.oracles.base import VALUE, EnumerableOracle, Oracle
+from nashpo.oracles.embedding import GeneralPreference
+from nashpo.oracles.mixture import Mixture
+from nashpo.oracles.noisy import Noisy
+from nashpo.oracles.reward import BradleyTerry
 from nashpo.oracles.table import Table
 
-__all__ = ["VALUE", "EnumerableOracle", "Oracle", "Table"]
+__all__ = [
+    "VALUE",
+    "BradleyTerry",
+    "EnumerableOracle",
+    "GeneralPreference",
+    "Mixture",
+    "Noisy",
+    "Oracle",
+    "Table",
+]

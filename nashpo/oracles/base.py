@@ -6,6 +6,9 @@ log-odds (`scale = "score"`, `S + S^T = 0`, value 0). The scale is part of an or
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
+from nashpo.logspace import namespace
 from nashpo.typing import Array, Key, Scale
 
 VALUE: dict[str, float] = {"probability": 0.5, "score": 0.0}
@@ -45,3 +48,33 @@ class EnumerableOracle(Oracle, Protocol):
     def shape(self) -> tuple[int, int]:
         """`(X, A)`."""
         ...
+
+
+class Enumerable:
+    """What every oracle over listed responses derives from its scale and its table.
+
+    >>> from nashpo.oracles import Table
+    >>> table = Table(np.array([[[0.5, 0.9], [0.1, 0.5]]]))
+    >>> table.value, round(table.bound(), 3)
+    (0.5, 0.4)
+    """
+
+    @property
+    def value(self) -> float:
+        """What either player gets at equilibrium: 1/2 for win probabilities, 0 for scores."""
+        return VALUE[self.scale]  # type: ignore[attr-defined]
+
+    def bound(self) -> float:
+        """`max |payoff - value|`, or an upper bound where the exact number would need a whole large table."""
+        return float(np.max(np.abs(np.asarray(self.table()) - self.value), initial=0.0))  # type: ignore[attr-defined]
+
+
+def logistic(scores: Array) -> Array:
+    """`1 / (1 + exp(-s))`, the win probability of log-odds `s`, without overflow.
+
+    >>> logistic(np.array([-1e4, 0.0, 1e4])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    xp = namespace(scores)
+    small = xp.exp(-xp.abs(scores))
+    return xp.where(scores >= 0, 1.0, small) / (1.0 + small)

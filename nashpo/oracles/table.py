@@ -1,12 +1,13 @@
 """Preferences written out as a table."""
 
 from nashpo.logspace import matvec, namespace
+from nashpo.oracles.base import Enumerable
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
 
 
 @record
-class Table:
+class Table(Enumerable):
     """The payoff of every response against every other, `[X, A, A]`.
 
     `win_rates(q)[x, i] = sum_j payoff[x, i, j] q[x, j]`.
