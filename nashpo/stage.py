@@ -10,7 +10,7 @@ step ago), ..., and slots of its own.
 
 import math
 import warnings
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -122,6 +122,10 @@ class UpdateRule:
     def proven_step(self, beta: float, bound: float) -> float | None:
         """The largest step size for which convergence is proven, or None. `bound` is `max |payoff - value|`."""
         return None
+
+    def check_game(self, game: Any) -> None:
+        """Refuse a game that the rule cannot play; most rules play every game."""
+        return
 
     def check(self, beta: Scalar, bound: float) -> None:
         """Refuse a step size that is not positive; warn of one above the proven limit."""

@@ -5,7 +5,10 @@ anchor (log-probabilities `[X, A]`), up to a constant per prompt. `opponent` is 
 """
 
 from nashpo.game import Game
+from nashpo.learners.bradley_terry import bradley_terry
+from nashpo.learners.half_baseline import win_rate_half_baseline
 from nashpo.learners.policy_gradient import policy_gradient
+from nashpo.learners.score import score
 from nashpo.stage import Stage
 from nashpo.typing import Array, Key
 
@@ -15,4 +18,10 @@ def win_rate(stage: Stage, anchor: Array, opponent: Array, game: Game, key: Key)
     return stage.eta * game.oracle.win_rates(opponent, key)
 
 
-TARGETS = {"win_rate": win_rate, "policy_gradient": policy_gradient}
+TARGETS = {
+    "win_rate": win_rate,
+    "win_rate_half_baseline": win_rate_half_baseline,
+    "bradley_terry": bradley_terry,
+    "score": score,
+    "policy_gradient": policy_gradient,
+}
