@@ -239,7 +239,7 @@ def _named(metrics: Mapping[str, Metric] | Sequence[Metric]) -> dict[str, Any]:
     wrong = next((name for name, m in named.items() if not callable(m)), None)
     if wrong is not None or "step" in named:
         raise ValueError(f"metrics: {wrong or 'step'!r} must be a function of a game and a policy, under a free name.")
-    return {name: jax.tree_util.Partial(m) if jax.tree_util.all_leaves([m]) else m for name, m in named.items()}
+    return {name: jax.tree.map(_leaf, m) for name, m in named.items()}
 
 
 def _name(metric: Any) -> str:
