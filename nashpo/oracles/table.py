@@ -1,6 +1,6 @@
 """Preferences written out as a table."""
 
-from nashpo.logspace import matvec, namespace
+from nashpo.logspace import LOG_ZERO, matvec, namespace
 from nashpo.oracles.base import Enumerable
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
@@ -31,11 +31,11 @@ class Table(Enumerable):
         return matvec(self.payoff, opponent)
 
     def scores(self, opponent: Array) -> Array:
-        """Expected log-odds `[X, A]` against an opponent; infinite where a win is certain."""
+        """Expected log-odds `[X, A]` against an opponent; a certain win counts 1e9."""
         if self.scale == "score":
             return self.win_rates(opponent)
         xp = namespace(self.payoff, opponent)
-        return matvec(xp.log(self.payoff) - xp.log1p(-self.payoff), opponent)
+        return matvec(xp.clip(xp.log(self.payoff) - xp.log1p(-self.payoff), LOG_ZERO, -LOG_ZERO), opponent)
 
     def table(self) -> Array:
         """Every pairwise payoff, `[X, A, A]`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
+from jax.core import Tracer
 
 from nashpo.solvers.spo import SPO
 from nashpo.stage import Blend, Move, Opponent, Schedule, Slot, Stage, UpdateRule
@@ -87,7 +87,7 @@ class APO(UpdateRule):
 
     def check(self, beta: Scalar, bound: float) -> None:
         """Refuse a momentum outside [0, 1) and two step sizes that disagree."""
-        if not isinstance(self.momentum, jax.core.Tracer) and not 0 <= self.momentum < 1:
+        if not isinstance(self.momentum, Tracer) and not 0 <= self.momentum < 1:
             raise ValueError(f"APO(momentum={self.momentum}): momentum is at least 0 and below 1.")
         if _ANSWER in self._base.stored:
             raise ValueError(f"APO(base={type(self._base).__name__}): the base has a slot {_ANSWER!r} of its own.")

@@ -1,10 +1,10 @@
 """Self-play against one's own history: time-dependent MNPO."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from nashpo.stage import Opponent, Slot, Stage, UpdateRule, against, step_size
 from nashpo.struct import record, static
@@ -53,12 +53,12 @@ class MNPO(UpdateRule):
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One mirror-descent step from the geometric mean of the history."""
         eta, weights = step_size(self.eta, beta, step), self._weights(step)
-        anchor = {slot: (1.0 - eta * beta) * weight for slot, weight in weights.items()}
+        anchor: dict[Slot, Any] = {slot: (1.0 - eta * beta) * weight for slot, weight in weights.items()}
         mixture = tuple(Opponent(weight, {slot: 1.0}) for slot, weight in weights.items())
         opponents = mixture if self.opponents == "mixture" else against("now")
         return (Stage(anchor | {"reference": eta * beta}, opponents, eta),)
 
-    def _weights(self, step: Array) -> dict[Slot, Scalar]:
+    def _weights(self, step: Array) -> dict[Slot, Any]:
         """The weights of the policies that exist at `step`; all on the current one if none has any."""
         known = [jnp.where(age <= step, weight, 0.0) for age, weight in enumerate(self.history)]
         total = sum(known[1:], known[0])
@@ -77,7 +77,7 @@ class MNPO(UpdateRule):
             raise ValueError(f'MNPO(opponents={self.opponents!r}): opponents are "mixture" or "current".')
         if not self.history:
             raise ValueError("MNPO(history=()): give one weight for the current policy and one for each past one.")
-        if not any(isinstance(weight, jax.core.Tracer) for weight in self.history):
+        if not any(isinstance(weight, Tracer) for weight in self.history):
             numbers = [float(weight) for weight in self.history]
             wrong = [f"weight {age} is {w:g}" for age, w in enumerate(numbers) if not (w >= 0 and math.isfinite(w))]
             if wrong or sum(numbers) == 0:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO
 from nashpo.validation.wording import cell, pair
@@ -61,7 +62,7 @@ these win probabilities away from 0 and 1, or use a rule on win rates such as SP
 
 def _tables(game: Any) -> list[tuple[tuple[int, ...], np.ndarray, np.ndarray]]:
     """The table of every prompt with its index and which responses are not padding; none if there is no need."""
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((game.oracle, game.reference)))
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((game.oracle, game.reference)))
     if traced or game.scale == "score":
         return []
     table, real = np.asarray(game.oracle.table()), np.asarray(game.reference.log_probs()) > 0.5 * LOG_ZERO
