@@ -22,25 +22,20 @@ def read_archive(path: Path) -> PreferenceTable:
     Raises:
         ValueError: the file is missing or no archive, has no `P`, holds pickled objects or an unknown name.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise ValueError(f"{path}: holds a single array; {HOW}.")
-            unknown = [name for name in archive.files if name not in KEYS]
-            if "P" not in archive.files:
-                found = ", ".join(archive.files) or "nothing"
-                raise ValueError(f"{path}: has no array P (found: {found}); {HOW}.")
-            if unknown:
-                raise ValueError(f"{path}: does not know the array {unknown[0]!r}; known: {', '.join(KEYS)}.")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; check the path (current folder: {Path.cwd()}).")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: is not a NumPy archive; {HOW}.")
+    with np.load(path, allow_pickle=False) as archive:
+        if "P" not in archive.files:
+            raise ValueError(f"{path}: has no array P (found: {', '.join(archive.files) or 'nothing'}); {HOW}.")
+        for name in archive.files:
+            if name not in KEYS:
+                raise ValueError(f"{path}: does not know the array {name!r}; known: {', '.join(KEYS)}.")
+        try:
             arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; check the path (current folder: {Path.cwd()}).") from None
-    except (zipfile.BadZipFile, EOFError, OSError):
-        raise ValueError(f"{path}: is not a NumPy archive; {HOW}.") from None
-    except ValueError as error:
-        if str(path) in str(error):
-            raise
-        raise ValueError(f"{path}: holds pickled objects; {HOW}.") from None
+        except ValueError:
+            raise ValueError(f"{path}: holds pickled objects; {HOW}.") from None
     return PreferenceTable(
         P=arrays["P"],
         items=_names(arrays.get("items")) or (),

@@ -50,9 +50,7 @@ def from_matches(
     return _tally(numbered, items, ties, missing, prior, source)
 
 
-def matches_from_rows(
-    rows: list[Row], ties: Ties, missing: Missing, prior: float, source: str
-) -> PreferenceTable:
+def matches_from_rows(rows: list[Row], ties: Ties, missing: Missing, prior: float, source: str) -> PreferenceTable:
     """A table from the rows of a CSV match list; other columns are ignored."""
     columns = match_columns(rows[0][1])
     if columns is None:

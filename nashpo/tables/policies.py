@@ -41,9 +41,7 @@ def read_policy(path: str | Path, items: Sequence[str]) -> np.ndarray:
     lines: dict[str, int] = {}
     for line, cells in rows[1:]:
         if len(cells) != len(header):
-            raise ValueError(
-                f"{source}: line {line} has {len(cells)} cells, but the header has {len(header)}."
-            )
+            raise ValueError(f"{source}: line {line} has {len(cells)} cells, but the header has {len(header)}.")
         name = cells[item]
         if name not in positions:
             raise ValueError(f"{source}: line {line} is the item {name!r}, which the game does not have.")

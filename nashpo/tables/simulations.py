@@ -26,9 +26,7 @@ def parse_simulations(text: str, source: str) -> PreferenceTable:
     """
     lines = [(i, line.split()) for i, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not is_simulations(text.lstrip()):
-        raise ValueError(
-            f"{source}: line 1 is not `runs n beta` (two integers and a number): no simulations file."
-        )
+        raise ValueError(f"{source}: line 1 is not `runs n beta` (two integers and a number): no simulations file.")
     runs, n, beta = int(lines[0][1][0]), int(lines[0][1][1]), float(lines[0][1][2])
     if n < 1 or (runs < 1 and runs != -1):
         raise ValueError(f"{source}: line 1 says {runs} runs of {n} actions; both must be positive.")

@@ -104,9 +104,7 @@ def number(cell: str, line: int, column: str, source: str) -> float:
         raise ValueError(f"{where}: {found}; write a number like 0.5.") from None
 
 
-def _row_name(
-    line: int, cells: list[str], columns: dict[str, int], lines: dict[str, int], source: str
-) -> str:
+def _row_name(line: int, cells: list[str], columns: dict[str, int], lines: dict[str, int], source: str) -> str:
     """The checked name of one row."""
     if len(cells) != len(columns) + 1:
         raise ValueError(

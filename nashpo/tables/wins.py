@@ -129,9 +129,7 @@ def _draws(draws: Any, counts: np.ndarray, ties: str, items: Sequence[str] | Non
         )
     if ties == "error" and tied.any():
         i, j = np.argwhere(tied)[0][-2:]
-        raise ValueError(
-            f'{at}{_name(items, i)} and {_name(items, j)} tied: pass ties="half" or ties="drop".'
-        )
+        raise ValueError(f'{at}{_name(items, i)} and {_name(items, j)} tied: pass ties="half" or ties="drop".')
     return tied
 
 

@@ -24,9 +24,7 @@ def validate_items(items: Sequence[str], count: int, source: str | None = None) 
     ValueError: the item name 'tea' is used twice (positions 0 and 1): every item needs its own name.
     """
     if isinstance(items, str):
-        raise ValueError(
-            f"{at(source)}items is the string {items!r}: pass a sequence with one name per action."
-        )
+        raise ValueError(f"{at(source)}items is the string {items!r}: pass a sequence with one name per action.")
     names = tuple(items)
     if len(names) != count:
         raise ValueError(
