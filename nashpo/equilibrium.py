@@ -1,0 +1,225 @@
+"""Exact equilibria of a game, each with a certificate computed apart from the method that found it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nashpo.exact import certify, kl_equilibrium, maximal_lottery
+from nashpo.game import Game
+from nashpo.oracles.base import VALUE
+from nashpo.policies.tabular import Tabular, as_policy
+
+_PLAYED = 1e-9
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known about an answer, computed from the table and the policy alone, in float64."""
+
+    gap: float
+    """Duality gap in units of payoff, weighted by the prompts; zero only at an equilibrium."""
+    residual: float
+    """Largest violation of an equilibrium condition over all prompts: of the fixed point's log-probabilities with
+    `beta > 0`, of `payoff pi <= value` with `beta = 0`."""
+    method: str
+    """How the answer was found."""
+    unique: bool
+    """Whether every prompt has only this equilibrium; always so with `beta > 0`."""
+    support: tuple[tuple[int, ...], ...]
+    """For every prompt the responses with a probability above 1e-9."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Equilibrium:
+    """A policy that no deviation improves on, and its certificate."""
+
+    policy: Tabular
+    """NumPy float64, normalised."""
+    certificate: Certificate
+    beta: float
+    items: tuple[str, ...] | None = None
+
+    @property
+    def gap(self) -> float:
+        """The certificate's duality gap."""
+        return self.certificate.gap
+
+    @property
+    def residual(self) -> float:
+        """The certificate's largest violation."""
+        return self.certificate.residual
+
+    @property
+    def method(self) -> str:
+        """How the answer was found."""
+        return self.certificate.method
+
+    @property
+    def unique(self) -> bool:
+        """Whether there is no other equilibrium."""
+        return self.certificate.unique
+
+    @property
+    def support(self) -> tuple[tuple[int, ...], ...]:
+        """For every prompt the indices of the responses that are played."""
+        return self.certificate.support
+
+    @property
+    def played(self) -> tuple[tuple[str, ...], ...]:
+        """For every prompt the names of the responses that are played; their indices where the game has no names."""
+        return tuple(tuple(self.items[i] if self.items else str(i) for i in indices) for indices in self.support)
+
+    def probs(self) -> np.ndarray:
+        """Probabilities, `[X, A]`."""
+        return np.exp(self.policy.logits)
+
+    def log_probs(self) -> np.ndarray:
+        """Log-probabilities, `[X, A]`; -1e9 for a response that is never given."""
+        return self.policy.logits
+
+    def __repr__(self) -> str:
+        """The answer in a few lines."""
+        kind = "unique" if self.unique else "one of many: the one of largest entropy"
+        lines = [
+            f"Equilibrium(beta={self.beta:g}, {kind})",
+            f"  gap {self.gap:.1e}, residual {self.residual:.1e}, {self.method}",
+        ]
+        for probs, indices in zip(self.probs()[:3], self.support, strict=False):
+            ranked = sorted(indices, key=lambda i: -probs[i])
+            shown = ", ".join(f"{self.items[i] if self.items else i} {probs[i]:.4f}" for i in ranked[:5])
+            lines.append(f"  {shown}" + (f", and {len(ranked) - 5} more" if len(ranked) > 5 else ""))
+        if len(self.support) > 3:
+            lines.append(f"  and {len(self.support) - 3} more prompts")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class EquilibriumPath(Sequence):
+    """Equilibria of one game over several values of beta, in the order in which these were given."""
+
+    betas: tuple[float, ...]
+    equilibria: tuple[Equilibrium, ...]
+
+    def __getitem__(self, index):
+        """One equilibrium, or several."""
+        return self.equilibria[index]
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.equilibria)
+
+    def __iter__(self) -> Iterator[Equilibrium]:
+        """In the order of `betas`."""
+        return iter(self.equilibria)
+
+    def probs(self) -> np.ndarray:
+        """Probabilities, `[T, X, A]`."""
+        return np.stack([e.probs() for e in self.equilibria])
+
+
+def equilibrium(game: Game, *, method: str = "auto", start: object = None) -> Equilibrium:
+    """The equilibrium of a game, exact to the rounding error of float64 and certified.
+
+    With `beta > 0` the fixed point `pi = softmax(log_reference + P pi / beta)`, which is unique, by Newton's method;
+    `start` may be a policy, or probabilities `[A]` or `[X, A]`, to begin from. With `beta = 0` the maximal lottery,
+    `P pi <= 1/2`, by an interior-point method (`method="highs"`: by SciPy's linear programming); among several the
+    one of largest entropy, and `unique` says so. The reference matters for `beta > 0` only. Independent of
+    JAX's precision.
+
+    Raises `ValueError` for a `beta` that is negative or not finite, or an unknown method.
+
+    >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
+    >>> equilibrium(Game.from_table(rock_paper_scissors, items=["rock", "paper", "scissors"]))
+    Equilibrium(beta=0, unique)
+      gap 0.0e+00, residual 0.0e+00, interior point, then its support
+      rock 0.3333, paper 0.3333, scissors 0.3333
+    """
+    beta = _checked_beta(game.beta)
+    _check_method(method, beta)
+    first = None if start is None else np.asarray(as_policy(start).log_probs(), np.float64)
+    return _solve(_Tables.of(game), beta, method, first)
+
+
+def equilibrium_path(game: Game, betas: Sequence[float]) -> EquilibriumPath:
+    """Equilibria of the game for every weight in `betas` in place of its own, each starting from the one before.
+
+    The answers come in the order of `betas`, which may be any order and may contain 0. With a uniform reference they
+    tend to the maximal lottery of largest entropy as beta goes to 0.
+
+    Raises `ValueError` for a weight that is negative or not finite.
+
+    >>> table = np.array([[0.5, 0.9, 0.2], [0.1, 0.5, 0.7], [0.8, 0.3, 0.5]])
+    >>> [e.probs()[0].round(3).tolist() for e in equilibrium_path(Game.from_table(table), [1.0, 0.01])]
+    [[0.341, 0.312, 0.347], [0.226, 0.326, 0.449]]
+    """
+    weights = [_checked_beta(beta) for beta in betas]
+    tables = _Tables.of(game)
+    found: dict[float, Equilibrium] = {}
+    start = None
+    for beta in sorted(set(weights), reverse=True):
+        found[beta] = _solve(tables, beta, "auto", start)
+        start = found[beta].log_probs()
+    return EquilibriumPath(tuple(weights), tuple(found[beta] for beta in weights))
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """A game's numbers on the host in float64."""
+
+    payoff: np.ndarray
+    value: float
+    log_reference: np.ndarray
+    prompts: np.ndarray
+    items: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, game: Game) -> "_Tables":
+        table = np.asarray(game.oracle.table())
+        value = VALUE[game.scale]
+        payoff = table.astype(np.float64, copy=False)
+        if table.dtype != np.float64:
+            payoff = value + 0.5 * (payoff - np.swapaxes(payoff, -1, -2))
+        if not np.isfinite(payoff.sum()):
+            raise ValueError("the game's table has entries that are not finite: check its oracle.")
+        logits = np.asarray(game.reference.log_probs(), np.float64)
+        logits = logits - logits.max(-1, keepdims=True)
+        logits = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        prompts = np.asarray(game.prompts, np.float64)
+        return cls(payoff, value, logits, prompts / prompts.sum(), game.items)
+
+
+def _checked_beta(beta: object) -> float:
+    number = float(np.asarray(beta))
+    if not np.isfinite(number) or number < 0:
+        raise ValueError(f"beta={number}: the weight of the KL penalty must be a finite number that is at least 0.")
+    return number
+
+
+def _check_method(method: str, beta: float) -> None:
+    known = ("auto", "newton") if beta > 0 else ("auto", "interior", "highs")
+    if method not in known:
+        choices = " or ".join(f'"{name}"' for name in known)
+        raise ValueError(f'method="{method}" does not solve a game with beta={beta:g}: choose {choices}.')
+
+
+def _solve(tables: _Tables, beta: float, method: str, start: np.ndarray | None) -> Equilibrium:
+    """Every prompt's equilibrium and the certificate of all of them."""
+    solutions, gaps, residuals = [], [], []
+    for x, payoff in enumerate(tables.payoff):
+        log_reference = tables.log_reference[x]
+        if beta > 0:
+            first = None if start is None else start[x if len(start) > 1 else 0]
+            solution = kl_equilibrium(payoff, log_reference, beta, first)
+        else:
+            solution = maximal_lottery(payoff - tables.value if tables.value else payoff, method)
+        gap, residual = certify(payoff, tables.value, log_reference, beta, solution.log_policy)
+        solutions.append(solution)
+        gaps.append(gap)
+        residuals.append(residual)
+    logits = np.stack([s.log_policy for s in solutions])
+    support = tuple(tuple(np.flatnonzero(row > np.log(_PLAYED)).tolist()) for row in logits)
+    methods = "; ".join(dict.fromkeys(s.method for s in solutions))
+    unique = all(s.unique for s in solutions)
+    certificate = Certificate(float(tables.prompts @ gaps), max(residuals), methods, unique, support)
+    return Equilibrium(Tabular(logits), certificate, beta, tables.items)

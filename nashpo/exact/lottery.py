@@ -1,0 +1,125 @@
+"""The unregularised equilibrium: the maximal lottery, or von Neumann winner, of a table."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nashpo.exact.interior import central_path
+from nashpo.exact.multiplicity import RANK, maximum_entropy, row_space, vertex
+from nashpo.exact.solution import LOG_ZERO, Solution
+
+_WHOLE = 192
+_FIRST = 16
+
+
+class _Face(NamedTuple):
+    """An equilibrium and what the others must satisfy."""
+
+    p: np.ndarray
+    support: np.ndarray
+    rows: np.ndarray | None
+    """Basis of the row space of the table on the support; None if there are no others."""
+    steps: int
+
+
+def maximal_lottery(S: np.ndarray, method: str = "auto", entropy: bool = True) -> Solution:
+    """The policy with `S p <= 0`, S skew: no response does better against it than against itself.
+
+    With several such policies it is the one of largest entropy, and `unique` is False; `entropy=False` is
+    content with any of them, and `unique` is then True only where that was seen on the way. `method` is `"auto"`
+    (an interior-point method, on a growing part of a large table), `"interior"` (on all of it) or `"highs"` (SciPy's
+    linear programming as a cross-check, which reports whatever vertex it meets). `S` `[A, A]` float64.
+
+    >>> S = np.array([[0, 0.2, -0.1], [-0.2, 0, 0.3], [0.1, -0.3, 0]])
+    >>> np.exp(maximal_lottery(S).log_policy).round(4).tolist()
+    [0.5, 0.1667, 0.3333]
+    """
+    if method not in ("auto", "interior", "highs"):
+        raise ValueError(f'method="{method}": choose "auto", "interior" or "highs".')
+    scale = 2.0 * float(np.maximum.reduce(S, axis=None))
+    if scale > 0 and not 0.5 <= scale <= 2.0:
+        S = S / scale
+    if method == "highs":
+        p = highs(S)
+        return Solution(_log(p), "HiGHS", 0, vertex(S, np.flatnonzero(p > RANK)) is not None)
+    face = _grow(S, entropy) if method == "auto" and len(S) > _WHOLE else _whole(S)
+    if face.rows is None:
+        return Solution(_log(face.p), "interior point, then its support", face.steps)
+    p = maximum_entropy(S, face.support, face.rows, face.p) if entropy else face.p
+    return Solution(_log(p), "interior point, maximum entropy" if entropy else "interior point", face.steps, False)
+
+
+def highs(S: np.ndarray) -> np.ndarray:
+    """An equilibrium by SciPy's linear programming: minimise t subject to `S p <= t`, `p >= 0`, `sum p = 1`.
+
+    >>> highs(np.array([[0, 0.5], [-0.5, 0]])).tolist()
+    [1.0, 0.0]
+    """
+    from scipy.optimize import linprog
+
+    n = len(S)
+    found = linprog(
+        np.append(np.zeros(n), 1.0),
+        A_ub=np.column_stack([S, -np.ones(n)]),
+        b_ub=np.zeros(n),
+        A_eq=np.append(np.ones(n), 0.0)[None],
+        b_eq=[1.0],
+        bounds=[(0.0, None)] * n + [(None, None)],
+        method="highs",
+    )
+    p = np.maximum(found.x[:n], 0.0)
+    return p / p.sum()
+
+
+def _log(p: np.ndarray) -> np.ndarray:
+    """Log-probabilities, with a finite number for none at all."""
+    return np.where(p > 0, np.log(np.where(p > 0, p, 1.0)), LOG_ZERO)
+
+
+def _whole(S: np.ndarray) -> _Face:
+    """Interior-point steps until the support shows, then one linear solve on it."""
+    steps, last, point = -1, None, None
+    for point in central_path(S):
+        steps += 1
+        support = point.support
+        if last is not None and np.count_nonzero(support != last) <= len(S) // 256:
+            indices = np.flatnonzero(support)
+            p = vertex(S, indices)
+            if p is not None:
+                return _Face(p, indices, None, steps)
+        last = support
+    assert point is not None
+    support = np.flatnonzero(point.support)
+    rows = row_space(S[np.ix_(support, support)])
+    p = np.zeros(len(S))
+    p[support] = point.p[support] - rows @ (rows.T @ point.p[support])
+    p /= max(p.sum(), 1e-300)
+    if len(support) == rows.shape[1] or p[support].min() <= 0 or (S @ p).max() > max(point.gap, 1e-14):
+        p = np.where(point.support, point.p, 0.0)
+        p /= p.sum()
+    return _Face(p, support, rows if len(support) - rows.shape[1] > 1 else None, steps)
+
+
+def _grow(S: np.ndarray, entropy: bool) -> _Face:
+    """The equilibrium of a part of the table that grows by its worst violators until nothing outside gains.
+
+    Nothing is ever dropped. With `entropy` what ties outside joins too, since it may be played in another equilibrium.
+    Where an eighth of all responses is not enough the whole table is solved at once.
+    """
+    n = len(S)
+    part = np.argsort(-S.sum(1), kind="stable")[:_FIRST]
+    steps = 0
+    while len(part) <= n // 8:
+        face = _whole(S[np.ix_(part, part)])
+        steps += face.steps
+        gains = S[:, part] @ face.p
+        gains[part] = -np.inf
+        worst = np.argsort(-gains, kind="stable")[: len(part)]
+        worst = worst[gains[worst] > (-RANK if entropy else 1e-13)]
+        if not len(worst):
+            p = np.zeros(n)
+            p[part] = face.p
+            return _Face(p, part[face.support], face.rows, steps)
+        part = np.concatenate([part, worst])
+    face = _whole(S)
+    return face._replace(steps=steps + face.steps)

@@ -1,0 +1,187 @@
+"""The KL-regularised equilibrium by Newton's method with continuation in beta.
+
+The equilibrium is the fixed point of `theta = log_reference + S softmax(theta) / beta` (with a uniform reference the
+logit equilibrium of McKelvey and Palfrey 1995). Its Jacobian `I - S C / beta`, C the covariance of the
+softmax, has eigenvalues `1 + i w`: it is never singular, so the only difficulty is how far a step may go. Beta comes
+down by factors of 4, each solution starting the next; a component that the linear model lifts from nearly nothing
+is lifted by the logarithm of what was asked; a step that does not lower the residual is halved.
+"""
+
+import math
+
+import numpy as np
+
+from nashpo.exact.krylov import newton_direction
+from nashpo.exact.solution import Solution, log_normalise
+
+_FACTOR = 4.0
+_DENSE = 128
+_SINGLE = 256
+_ABSENT = -1e8
+_STEPS = 40
+_EPS = float(np.finfo(float).eps)
+
+
+def kl_equilibrium(
+    payoff: np.ndarray,
+    log_reference: np.ndarray,
+    beta: float,
+    start: np.ndarray | None = None,
+    tol: float = 0.0,
+) -> Solution:
+    """The policy with `log pi = log_reference + S pi / beta + const`, `payoff = S + const` with S skew, `beta > 0`.
+
+    `payoff` `[A, A]`, `log_reference` and `start` (logits) `[A]`, all float64. Stops at duality gap `tol`; with
+    `tol = 0` it goes on to the rounding error of float64. Responses without reference mass get none.
+
+    Raises `ArithmeticError` if the residual cannot be brought down, which has not been seen.
+
+    >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
+    >>> solution = kl_equilibrium(rock_paper_scissors, np.log([0.5, 0.3, 0.2]), 0.01)
+    >>> np.exp(solution.log_policy).round(4).tolist()
+    [0.3308, 0.3394, 0.3298]
+    """
+    if np.minimum.reduce(log_reference) < _ABSENT:
+        return _among_present(payoff, log_reference, beta, start, tol)
+    game = _Newton(payoff, log_reference)
+    theta = None if start is None else game.solve(start, beta, tol)
+    if theta is None:
+        theta = _continuation(game, beta, tol)
+    return Solution(log_normalise(theta), game.method, game.steps)
+
+
+def _among_present(
+    payoff: np.ndarray, log_reference: np.ndarray, beta: float, start: np.ndarray | None, tol: float
+) -> Solution:
+    """The equilibrium over the responses that the reference can produce; the others keep its logits."""
+    present = np.flatnonzero(log_reference >= _ABSENT)
+    first = None if start is None else start[present]
+    inner = kl_equilibrium(payoff[np.ix_(present, present)], log_reference[present], beta, first, tol)
+    log_policy = log_reference.copy()
+    log_policy[present] = inner.log_policy
+    return inner._replace(log_policy=log_policy)
+
+
+def _continuation(game: "_Newton", beta: float, tol: float) -> np.ndarray:
+    """Logits at `beta`, reached from a `beta` at which the reference is a good start."""
+    first = reached = max(beta, game.easy_beta())
+    known, theta, factor = math.inf, game.log_reference, _FACTOR
+    while True:
+        found = game.solve(theta, reached, tol if reached <= beta else math.inf)
+        if found is not None:
+            if reached <= beta:
+                return found
+            known, theta = reached, found
+            reached = max(beta, known / factor)
+        elif known == math.inf:
+            reached *= 10.0
+            if reached > 1e12 * first:
+                break
+        else:
+            factor = math.sqrt(factor)
+            if factor < 1.001:
+                break
+            reached = max(beta, known / factor)
+    raise ArithmeticError(f"Newton's method stalled at beta={reached:g} on the way to beta={beta:g}.")
+
+
+class _Newton:
+    """Damped Newton steps on one table, and what they cost so far."""
+
+    def __init__(self, payoff: np.ndarray, log_reference: np.ndarray):
+        self.payoff, self.log_reference = payoff, log_reference
+        self.size = len(log_reference)
+        self.krylov = self.size > _DENSE
+        self.single: np.ndarray | None = None
+        self.steps = 0
+        self.method = "Newton, LU"
+
+    def easy_beta(self) -> float:
+        """A beta at which the first best response moves no logit by more than 8."""
+        gains = self.payoff @ np.exp(self.log_reference)
+        return float(np.maximum.reduce(gains) - np.minimum.reduce(gains)) / 8.0
+
+    def evaluate(self, theta: np.ndarray, beta: float):
+        """`theta` shifted, its softmax p, its payoffs, the centred residual and the spread of the residual."""
+        theta = theta - np.maximum.reduce(theta)
+        p = np.exp(theta)
+        p *= 1.0 / np.add.reduce(p)
+        gains = self.payoff @ p
+        residual = gains * (-1.0 / beta)
+        residual += theta
+        residual -= self.log_reference
+        residual -= p @ residual
+        return theta, p, gains, residual, float(np.maximum.reduce(residual) - np.minimum.reduce(residual))
+
+    def solve(self, start: np.ndarray, beta: float, tol: float) -> np.ndarray | None:
+        """Logits with duality gap at most `tol` (0: the float64 floor; inf: good enough to go on); None if stuck."""
+        point = self.evaluate(start, beta)
+        for _ in range(_STEPS):
+            theta, p, gains, residual, spread = point
+            variance = float(p @ (residual * residual))
+            if beta * variance <= 0.9 * tol and (tol < math.inf or variance <= 1.0):
+                return theta
+            floor = 16.0 * _EPS * (1.0 - float(np.minimum.reduce(theta)) + float(np.ptp(gains)) / beta)
+            if spread <= floor:
+                return theta
+            direction = self.direction(p, gains, residual, beta, math.sqrt(variance), tol)
+            self.steps += 1
+            accepted = self.search(point, direction, beta)
+            if accepted is None:
+                return theta if tol < math.inf and spread <= 1e4 * floor else None
+            point = accepted
+        return None
+
+    def search(self, point, direction: np.ndarray, beta: float):
+        """The next point: a full step, or the largest of its halves that lowers the residual."""
+        theta, p, _, _, spread = point
+        direction = direction - p @ direction
+        cautious = float(np.maximum.reduce(direction)) > 0.5
+        share = 1.0
+        for _ in range(12):
+            step = direction if share == 1.0 else share * direction
+            trial = self.evaluate(_lift(theta, step) if cautious else theta + step, beta)
+            if trial[-1] <= (1.0 - 0.1 * share) * spread:
+                return trial
+            share *= 0.5
+        return None
+
+    def direction(self, p, gains, residual, beta: float, size: float, tol: float) -> np.ndarray:
+        """The Newton direction, by the skew recurrence while that is cheaper than a factorisation."""
+        if self.krylov:
+            if self.single is None:
+                self.single = self.payoff.astype(np.float32) if self.size > _SINGLE else self.payoff
+            target = 0.3 * math.sqrt(tol / beta) / size if tol < math.inf else 0.3
+            forcing = min(0.3, max(min(0.3, size), target, 1e-5))
+            direction = newton_direction(self.single, p, -beta * residual, beta, forcing, max(self.size // 8, 16))
+            if direction is not None:
+                self.method = "Newton, skew Krylov"
+                return direction
+            self.krylov = False
+        self.method = "Newton, LU"
+        return _factorised(self.payoff, p, gains, residual, beta)
+
+
+def _lift(theta: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """`theta + step`, but a component that would rise above 1% of an equal share rises by `log(1 + step)`."""
+    risen = theta + np.log1p(np.maximum(step, 0.0))
+    np.maximum(risen, math.log(0.01 / len(theta)), out=risen)
+    moved = theta + step
+    return np.where(step > 0, np.minimum(moved, risen), moved)
+
+
+def _factorised(payoff, p, gains, residual, beta: float) -> np.ndarray:
+    """Solve `(beta I - S C) d = -beta residual` by LU, over the responses whose columns of C are not negligible."""
+    size = len(p)
+    if size > _DENSE:
+        kept = np.flatnonzero(p > 1e-10 * beta / size)
+        if 5 * len(kept) < 4 * size:
+            change = _factorised(payoff[np.ix_(kept, kept)], p[kept], gains[kept], residual[kept], beta)
+            change -= (p[kept] @ change) / np.add.reduce(p[kept])
+            full = np.zeros(size)
+            full[kept] = p[kept] * change
+            return payoff @ full / beta - residual
+    jacobian = gains[:, None] - payoff
+    jacobian *= p
+    jacobian.ravel()[:: size + 1] += beta
+    return np.linalg.solve(jacobian, -beta * residual)
