@@ -1,0 +1,98 @@
+"""The command `nashpo`: preference tables solved, verified and described from a terminal.
+
+One file per command. Nothing here imports JAX before the command line has been read.
+"""
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+from nashpo.cli.nearest import nearest
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes; scripts may rely on them."""
+
+COMMANDS = {
+    "solve": "compute the equilibrium of a table or a shipped game and certify it",
+    "verify": "check a policy that somebody else computed",
+    "describe": "winners, cycles and the maximal lottery of a table",
+    "games": "list the games that ship with the package",
+    "solvers": "list the algorithms and their settings",
+}
+
+HELP = """usage: nashpo COMMAND [options]
+
+Equilibria of preference games. A table is a CSV of win probabilities (or wins, or
+matches), an .npz archive or a simulations file; a game is a name from `nashpo games`.
+
+commands:
+{commands}
+
+  nashpo solve pokemon_types
+  nashpo solve table.csv --solver "mnpo:history=(0.5,0.5)" --beta 0.05 --plot gap.png
+  nashpo COMMAND --help        the options of a command
+  nashpo --version
+
+exit codes: 0 done, 1 not converged or verification failed, 2 bad input, 130 interrupted
+environment: NO_COLOR turns colours off; NASHPO_CACHE names the folder of compiled
+programs (default ~/.cache/nashpo), NASHPO_CACHE=off keeps none
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    >>> main(["--version"])
+    nashpo 0.1.0
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code = _run(arguments)
+            sys.stdout.flush()
+            return code
+    except ValueError as error:
+        return complain(error, BAD_INPUT)
+    except KeyboardInterrupt:
+        return complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever reads has seen enough (`nashpo games | head`); nothing may be flushed into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())), end="")
+        return OK if arguments else BAD_INPUT
+    if arguments[0] == "--version":
+        from nashpo import __version__
+
+        print(f"nashpo {__version__}")
+        return OK
+    if arguments[0] not in COMMANDS:
+        raise ValueError(f"there is no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}.")
+    command = importlib.import_module(f"nashpo.cli.{arguments[0]}")
+    return command.run(arguments[1:])
+
+
+def complain(message: object, code: int) -> int:
+    """Say one sentence on stderr; returns the exit code."""
+    print(f"nashpo: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"nashpo: warning: {message}", file=sys.stderr)

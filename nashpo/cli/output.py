@@ -1,0 +1,78 @@
+"""Results in files: checked before a run begins, written whole or not at all."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nashpo.cli.nearest import nearest
+
+RESULTS = (".json", ".csv", ".nc")
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_path(option: str, path: str | None, suffixes: Sequence[str]) -> None:
+    """Refuse a file that could not be written at the end of a run.
+
+    Raises `ValueError` for an unknown suffix, a missing folder or one that cannot be written to.
+    """
+    if path is None:
+        return
+    file = Path(path)
+    if file.suffix.lower() not in suffixes:
+        suffix = f"suffix {file.suffix!r}" if file.suffix else "no suffix"
+        hint = nearest(file.suffix, suffixes) if file.suffix else f"; choose from {', '.join(suffixes)}"
+        raise ValueError(f"{option} {path}: {suffix} is no format that can be written{hint}.")
+    if not file.parent.is_dir():
+        raise ValueError(f"{option} {path}: the folder {file.parent} does not exist; create it first.")
+    if file.is_dir():
+        raise ValueError(f"{option} {path}: is a folder; give the name of a file.")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} {path}: the folder {file.parent} cannot be written to.")
+
+
+def write(path: str, content: str | Callable[[Path], Any]) -> None:
+    """Put text, or what a function saves under the name it is given, into `path` in one move.
+
+    Raises `ValueError` if the disk refuses; the file that was there then still is.
+    """
+    file = Path(path)
+    temporary = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
+    try:
+        if isinstance(content, str):
+            temporary.write_text(content, encoding="utf-8", newline="")
+        else:
+            content(temporary)
+        os.replace(temporary, file)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def csv_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows with the same keys as CSV; every number is read back bit for bit."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    return buffer.getvalue()
+
+
+def json_text(document: Any) -> str:
+    """JSON in the strict sense: a number that is not finite becomes null."""
+    return json.dumps(_strict(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(entry) for entry in value]
+    return value
