@@ -5,7 +5,7 @@ closed form, the function `<game>_equilibrium` stands beside the constructor in 
 """
 
 from nashpo_games.annotators import cyclic_annotators
-from nashpo_games.blotto import blotto
+from nashpo_games.colonel_blotto import blotto
 from nashpo_games.contexts import rps_contexts
 from nashpo_games.cyclic import (
     biased_rps,
@@ -15,8 +15,8 @@ from nashpo_games.cyclic import (
     rotational_tournament,
 )
 from nashpo_games.dominated import dominated_action
-from nashpo_games.embedded import embedded
 from nashpo_games.generators import random_constant_sum, random_tournament, transitive_plus_cyclic
+from nashpo_games.low_rank import embedded
 from nashpo_games.pokemon import pokemon_types
 from nashpo_games.voting import condorcet_paradox, smith_cycle, tennessee_capital
 

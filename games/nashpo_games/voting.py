@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import nashpo
+from nashpo.validation import validate_items
 
 
 def condorcet_paradox(beta: float = 0.0) -> "nashpo.Game":
@@ -98,7 +99,8 @@ def election(ballots: Mapping[str, float], beta: float = 0.0) -> "nashpo.Game":
     """
     if not ballots:
         raise ValueError("ballots is empty: an election needs at least one ballot, like {'A>B': 1}.")
-    items = tuple(_ranking(next(iter(ballots))))
+    items = _ranking(next(iter(ballots)))
+    items = validate_items(items, len(items), "the first ballot")
     above = np.zeros((len(items), len(items)))
     for ballot, voters in ballots.items():
         ranking = _ranking(ballot)

@@ -16,7 +16,9 @@ def embedded(
     scale: Literal["probability", "score"] = "score",
     beta: float = 0.0,
 ) -> "nashpo.Game":
-    """A general preference model with random embeddings (Zhang et al. 2025, arXiv:2410.02197, Definition 4.3).
+    """A general preference model with random embeddings, low-rank and cyclic, at any size.
+
+    (Zhang et al. 2025, arXiv:2410.02197, Definition 4.3.)
 
         s(i beats j) = <R v_i, v_j>,   R = blockdiag of [[0, -1], [1, 0]],   v ~ N(0, I / sqrt(d)) in R^d
         payoff: s (scale "score") or sigmoid(s) (scale "probability")
