@@ -55,10 +55,11 @@ class Mirror:
 
     def step(self, game: Game, state: MirrorState, key: Key) -> tuple[MirrorState, dict[str, Array]]:
         """One step of the rule: its stages in order, then its moves, then the history moves on."""
-        reference = self.learner.init(game.reference, jnp.asarray(game.reference.log_probs()))
-        slots = {"reference": reference, **state.slots}
+        like = jnp.asarray(game.reference.log_probs())
+        count = state.step.astype(like.dtype)
+        slots = {"reference": self.learner.init(game.reference, like), **state.slots}
         carry, infos = state.carry, {}
-        for index, stage in enumerate(self.rule.stages(game.beta, state.step)):
+        for index, stage in enumerate(self.rule.stages(game.beta, count)):
             fitted, policy, info = self.learner.fit(
                 carry, jax.random.fold_in(key, index), slots[stage.start], slots, stage, game
             )
@@ -66,7 +67,7 @@ class Mirror:
             slots[stage.write] = policy
             infos |= {f"{stage.write}_{name}": value for name, value in info.items()}
         kept = {name: slots[name] for name in state.slots}
-        for slot, move in self.rule.moves(state.step).items():
+        for slot, move in self.rule.moves(count).items():
             kept[slot] = jax.tree.map(
                 lambda new, old, when=move.when: jnp.where(when, new, old), slots[move.source], slots[slot]
             )

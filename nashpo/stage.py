@@ -112,7 +112,7 @@ class UpdateRule:
     """The slot that is the answer, or `"average"`: the arithmetic mean of the iterates before the last."""
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
-        """The points of one step, in order; a later stage sees what an earlier one wrote."""
+        """The points of one step, in order; a later stage sees what an earlier one wrote. `step` counts from 0."""
         raise NotImplementedError(f"{type(self).__name__} has no stages: define `stages(beta, step)`.")
 
     def moves(self, step: Array) -> dict[Slot, Move]:
