@@ -1,5 +1,6 @@
 """Games that ship: constant sum, known equilibria, the claims in their docstrings."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,7 +9,18 @@ import pytest
 import nashpo
 import nashpo_games
 from nashpo.tables import read_table
-from nashpo_games import annotators, colonel_blotto, contexts, cyclic, dominated, generators, low_rank, pokemon, voting
+from nashpo_games import (
+    annotators,
+    colonel_blotto,
+    contexts,
+    cyclic,
+    dominated,
+    generators,
+    low_rank,
+    nested,
+    pokemon,
+    voting,
+)
 from nashpo_games.tensors import one_versus_many_counterexample
 
 SMALL = {
@@ -36,6 +48,7 @@ KNOWN = {
     "rotation 6": (cyclic.rotational_tournament, {"n": 6}, cyclic.uniform_equilibrium(6)),
     "rotation 7": (cyclic.rotational_tournament, {"n": 7, "win": 0.8}, cyclic.uniform_equilibrium(7)),
     "lizard": (cyclic.rock_paper_scissors_lizard_spock, {}, cyclic.uniform_equilibrium(5)),
+    "nested": (nested.nested_rps, {"depth": 4, "win": 0.9}, nested.nested_rps_equilibrium(4)),
     "dominated": (dominated.dominated_action, {}, dominated.dominated_action_equilibrium()),
     "transitive": (
         generators.transitive_plus_cyclic,
@@ -120,6 +133,21 @@ def test_even_cycles_have_many_equilibria():
     odd = cyclic.n_cycle(5).oracle.table()[0]
     margin = odd - 0.5
     assert np.linalg.matrix_rank(margin) == 4
+
+
+def test_five_action_tournaments_that_use_every_action_have_two_kinds_of_weights():
+    pairs = np.triu_indices(5, 1)
+    found = set()
+    for bits in itertools.product([-1.0, 1.0], repeat=10):
+        margin = np.zeros((5, 5))
+        margin[pairs] = bits
+        margin -= margin.T
+        _, sizes, directions = np.linalg.svd(margin)
+        weights = directions[-1] / directions[-1].sum()
+        if sizes[-2] > 1e-6 and weights.min() > 1e-9:
+            found.add(tuple(np.round(np.sort(weights)[::-1] * 45).astype(int).tolist()))
+    assert found == {(9, 9, 9, 9, 9), (15, 15, 5, 5, 5)}
+    np.testing.assert_allclose(nested.nested_rps_equilibrium(2) * 45, (15, 15, 5, 5, 5))
 
 
 def test_random_tables_follow_their_seed():

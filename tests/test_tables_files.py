@@ -13,11 +13,9 @@ import nashpo
 from nashpo.tables import (
     PreferenceTable,
     from_dataframe,
-    read_policy,
     read_table,
     to_dataframe,
     write_atomic,
-    write_policy,
     write_table,
 )
 
@@ -277,24 +275,6 @@ def test_dataframes(file):
         from_dataframe(wins, format="matches")
     with pytest.raises(ValueError, match="holds one prompt"):
         to_dataframe(PreferenceTable(random_table(2, 0, prompts=2)))
-
-
-def test_policies_round_trip_and_fail_with_a_sentence(tmp_path, file):
-    p = np.random.default_rng(0).dirichlet(np.ones(3))
-    path = write_policy(tmp_path / "p.csv", ["a", "b", "c"], p)
-    np.testing.assert_array_equal(read_policy(path, ["c", "a", "b"]), p[[2, 0, 1]])
-    assert read_policy(file("item,probability\nb,1\n"), ["a", "b"]).tolist() == [0.0, 1.0]
-    for text, sentence in [
-        ("name,p\na,1\n", r"needs columns item and probability \(found: name, p\)"),
-        ("item,probability\nd,1\n", r"line 2 is the item 'd', which the game does not have"),
-        ("item,probability\na,0.5\na,0.5\n", r"'a' is used twice \(lines 2 and 3\)"),
-        ("item,probability\na,x\n", r"line 2, column 'probability': 'x' is not a number"),
-        ("item,probability\na,0.5\n", r"probability sums to 0.5"),
-        ("item,probability\na,1,2\n", r"line 2 has 3 cells, but the header has 2"),
-        ("item,probability\na,-1\nb,2\n", r"\('a'\) is not a probability"),
-    ]:
-        with pytest.raises(ValueError, match=sentence):
-            read_policy(file(text), ["a", "b", "c"])
 
 
 def test_nothing_half_written(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_integers_and_booleans_become_float64():
         ([[0.5, np.nan], [0.1, 0.5]], r"P\[0, 1\] is NaN \(row 'tea' against column 'coffee'\)"),
         ([[0.5, np.inf], [-np.inf, 0.5]], r"P\[0, 1\] is inf"),
         ([[0.5, 1.2], [-0.2, 0.5]], r"P\[0, 1\] = 1.2 .* is outside \[0, 1\]: a win probability"),
-        ([[0.5, 3], [4, 0.5]], r"P\[0, 1\] = 3 .* read them as wins"),
+        ([[0.5, 3], [4, 0.5]], r"P\[0, 1\] = 3 .* numbers of wins, use from_wins"),
         ([[0, 0.4], [-0.4, 0]], r"P\[1, 0\] = -0.4 .* margins 2 P - 1"),
         ([[0, 3], [-3, 0]], r'P\[0, 1\] = 3 .* scores .* scale="score"'),
         ([[50, 70], [30, 50]], r"P\[0, 0\] = 50 .* percentages"),

@@ -17,6 +17,7 @@ from nashpo_games.cyclic import (
 from nashpo_games.dominated import dominated_action
 from nashpo_games.generators import random_constant_sum, random_tournament, transitive_plus_cyclic
 from nashpo_games.low_rank import embedded
+from nashpo_games.nested import nested_rps
 from nashpo_games.pokemon import pokemon_types
 from nashpo_games.voting import condorcet_paradox, smith_cycle, tennessee_capital
 
@@ -28,6 +29,7 @@ __all__ = [
     "dominated_action",
     "embedded",
     "n_cycle",
+    "nested_rps",
     "pokemon_types",
     "random_constant_sum",
     "random_tournament",

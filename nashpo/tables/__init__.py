@@ -6,7 +6,6 @@ Everything from outside becomes a `PreferenceTable`: checked numbers in float64 
 from nashpo.tables.frames import from_dataframe, to_dataframe
 from nashpo.tables.load import load_table, to_game
 from nashpo.tables.matches import from_matches
-from nashpo.tables.policies import read_policy, write_policy
 from nashpo.tables.read import read_table
 from nashpo.tables.table import PreferenceTable
 from nashpo.tables.wins import from_wins
@@ -19,7 +18,6 @@ __all__ = [
     "from_matches",
     "from_wins",
     "load_table",
-    "read_policy",
     "read_table",
     "to_dataframe",
     "to_game",
@@ -27,6 +25,5 @@ __all__ = [
     "validate_distribution",
     "validate_items",
     "write_atomic",
-    "write_policy",
     "write_table",
 ]

@@ -155,5 +155,5 @@ def _remedy(table: np.ndarray, skew: bool) -> str:
     if table.min() >= 0 and (np.abs(table + np.swapaxes(table, -1, -2) - 100) <= 1e-4).all():
         return "these look like percentages, divide them by 100"
     if table.min() >= 0:
-        return 'if these are numbers of wins, read them as wins (format="wins", or nashpo.tables.from_wins)'
+        return 'if these are numbers of wins, use from_wins (a file: format="wins", or name it *.wins.csv)'
     return "a win probability lies between 0 and 1"
