@@ -202,7 +202,8 @@ def test_a_name_with_a_comma_survives(tmp_path):
         ("item,a,b\na,0,7\nb,3,0\n", r"P\[0, 1\] = 7 .*format=\"wins\""),
         ('item,"a,b\na,0.5,0.6\n', r"line \d is not valid CSV"),
         (b"\xff\xfei\x00t\x00", r"byte 0 is not UTF-8"),
-        ("item\n", r"P has shape \(0, 0\)"),
+        ("item\n", r"line 1 has a single cell; a table starts with the line item"),
+        (GOOD.replace(",", " "), r"separated by spaces, but must be separated by commas"),
     ],
 )
 def test_bad_csv_gets_one_sentence_with_the_path(file, text, sentence):

@@ -130,6 +130,15 @@ def test_bad_names(items, sentence):
         validate_items(items, 2)
 
 
+def test_names_from_numpy_become_plain_strings():
+    table = PreferenceTable(np.full((2, 2), 0.5), items=np.array(["tea", "coffee"]))
+    assert table.items == ("tea", "coffee")
+    assert all(type(name) is str for name in table.items)
+    assert PreferenceTable(np.full((2, 2), 0.5)).items == ("0", "1")
+    with pytest.raises(ValueError, match="items is the string 'ab'"):
+        PreferenceTable(np.full((2, 2), 0.5), items="ab")
+
+
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_distributions_pass_and_broadcast(n, seed):
     p = np.random.default_rng(seed).dirichlet(np.ones(n)) + 1e-12

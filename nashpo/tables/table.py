@@ -47,15 +47,16 @@ class PreferenceTable:
 
     def __post_init__(self) -> None:
         """Check every field and store it in its final form."""
-        P = validate(self.P, self.items, self.scale, self.source)
+        names = self.items if len(self.items) else None
+        P = validate(self.P, names, self.scale, self.source)
         if P.dtype != np.float64:
-            P = validate(P.astype(np.float64), self.items, self.scale, self.source)
+            P = validate(P.astype(np.float64), names, self.scale, self.source)
         count = P.shape[-1]
-        items = self.items or [str(i) for i in range(count)]
+        items = validate_items([str(i) for i in range(count)] if names is None else names, count, self.source)
         shape = (P.shape[0] if P.ndim == 3 else 1, count)
-        checked: dict[str, Any] = {"P": P, "items": validate_items(items, count, self.source)}
+        checked: dict[str, Any] = {"P": P, "items": items}
         if self.reference is not None:
-            checked["reference"] = validate_distribution(self.reference, "reference", shape, checked["items"])
+            checked["reference"] = validate_distribution(self.reference, "reference", shape, items)
         if self.prompts is not None:
             checked["prompts"] = validate_distribution(self.prompts, "prompts", shape[:1], allow_zero=True)
         if self.prompt_names is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nashpo.validation import validate_items
 
-OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 
 LAYOUT = "a table starts with the line item,<item 1>,...,<item n>"
 
@@ -58,6 +58,7 @@ def csv_rows(text: str, source: str) -> list[Row]:
         for delimiter, name in OTHER_DELIMITERS.items():
             if delimiter in header[0]:
                 raise ValueError(f"{source}: cells are separated by {name}, but must be separated by commas.")
+        raise ValueError(f"{source}: line {rows[0][0]} has a single cell; {LAYOUT}.")
     return rows
 
 

@@ -25,7 +25,7 @@ def validate_items(items: Sequence[str], count: int, source: str | None = None) 
     """
     if isinstance(items, str):
         raise ValueError(f"{at(source)}items is the string {items!r}: pass a sequence with one name per action.")
-    names = tuple(items)
+    names = tuple(str(name) if isinstance(name, str) else name for name in items)
     if len(names) != count:
         raise ValueError(
             f"{at(source)}there are {len(names)} item names for {count} actions: give one name per action."
