@@ -71,7 +71,13 @@ def build(written: Written, find: Callable[[str], Any], what: str, defaults: Map
     def make(inner: Written) -> Any:
         return build(inner, find, what, shared)
 
-    settings = {k: _fitting(v, _annotation(maker, k), f"{label}: {k}", make) for k, v in written.settings.items()}
+    for key, value in written.settings.items():
+        if value is None and parameters[key].default is not None:
+            raise ValueError(f"{label}: {key} cannot be none.")
+    settings = {
+        k: v if v is None else _fitting(v, _annotation(maker, k), f"{label}: {k}", make)
+        for k, v in written.settings.items()
+    }
     settings |= {k: v for k, v in shared.items() if k in parameters and k not in settings}
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in settings:
@@ -131,8 +137,8 @@ def _read(node: ast.expr, where: str) -> Any:
 
 def _fitting(value: Any, annotation: Any, label: str, make: Callable[[Written], Any]) -> Any:
     """`value` if the parameter can take it; words become choices or objects."""
-    if isinstance(value, tuple):
-        return tuple(_fitting(v, None, label, make) for v in value)
+    if typing.get_origin(annotation) is tuple or (isinstance(value, tuple) and annotation is None):
+        return tuple(_fitting(v, float, label, make) for v in (value if isinstance(value, tuple) else (value,)))
     choices = _choices(annotation)
     word = value.name if isinstance(value, Written) and not value.called else value
     if choices and isinstance(word, str):
@@ -147,7 +153,8 @@ def _fitting(value: Any, annotation: Any, label: str, make: Callable[[Written], 
     if annotation is int and isinstance(value, float) and value == int(value):
         return int(value)
     fits = type(value) in (int, float) if annotation is float else type(value) is annotation
-    if not fits and (annotation in _PLAIN or isinstance(value, str)):
+    known = annotation in _PLAIN or (annotation is not None and isinstance(value, bool | tuple))
+    if not fits and (known or isinstance(value, str)):
         raise ValueError(f"{label} is {word!r}, but must be {_PLAIN.get(annotation, 'a number')}.")
     return value
 

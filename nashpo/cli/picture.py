@@ -13,11 +13,12 @@ def draw(path: Path, result: Result, certificate: Certificate | None, title: str
     from matplotlib.figure import Figure
 
     from nashpo import plots
+    from nashpo.plots.style import layout
     from nashpo.results import describe
 
     game = result.game
     shown = min(game.shape[1], plots.MOST_BARS)
-    figure = Figure(figsize=(11, max(4.0, 1.6 + 0.3 * shown)), layout="constrained")
+    figure = Figure(figsize=(11, max(4.0, 1.6 + 0.3 * shown)), layout=layout())
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
     plots.gap(result, ax=left)

@@ -1,17 +1,20 @@
 """What must be set before the first array: float64, and a folder for compiled programs."""
 
 import os
+import sys
 from pathlib import Path
 
 
 def prepare() -> None:
-    """Switch JAX to float64 and let it keep what it compiles between runs.
+    """Switch JAX to float64, let it keep what it compiles between runs, and find modules in the current folder.
 
     The folder is `$NASHPO_CACHE`, else `nashpo` in the user's cache folder; `NASHPO_CACHE=off` turns it off, and so
     does a folder that cannot be written to. A cache that the user set up for JAX is left as it is.
     """
     import jax
 
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     jax.config.update("jax_enable_x64", True)
     if jax.config.jax_compilation_cache_dir:
         return

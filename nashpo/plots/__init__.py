@@ -1,0 +1,13 @@
+"""Pictures: each takes a result or a game, draws into `ax` or a new figure, and returns the Axes.
+
+Text, ticks and frames keep Matplotlib's current style, and the data colours are legible on light and dark
+backgrounds and for the colour-blind (Okabe, Ito 2008), so `with plt.style.context("dark_background")` just works.
+Matplotlib is imported when the first picture is drawn.
+"""
+
+from nashpo.plots.gap import gap
+from nashpo.plots.heatmap import heatmap
+from nashpo.plots.policies import MOST_BARS, policies
+from nashpo.plots.simplex import simplex
+
+__all__ = ["MOST_BARS", "gap", "heatmap", "policies", "simplex"]

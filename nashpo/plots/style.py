@@ -1,0 +1,83 @@
+"""What the pictures share: colours, line styles, labels and a place to draw."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nashpo.results import Result, describe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nashpo.game import Game
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""Okabe and Ito's colours without black and yellow, which vanish on one of the two backgrounds."""
+DASHES = ("-", "--", "-.", ":")
+UNITS = {"probability": "win probability", "score": "score (log-odds)"}
+
+
+def colour(index: int) -> str:
+    """The colour of the series with this index."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def dash(index: int) -> str:
+    """The line style of the series with this index: no two of 12 series agree in colour and style."""
+    return DASHES[index % len(DASHES)]
+
+
+def axes(ax: "Axes | None", size: tuple[float, float], projection: str | None = None) -> "Axes":
+    """`ax`, or the Axes of a new figure of this size in inches."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=size, layout=layout())
+    return figure.add_subplot(projection=projection)
+
+
+def layout() -> Any:
+    """Constrained layout with a margin, so that no name touches the border."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+
+
+def listed(value: Any) -> list[Any]:
+    """One object or several as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def labelled(results: Sequence[Any], labels: Sequence[str] | str | None) -> list[str]:
+    """One label for each; by default the solver that ran.
+
+    Raises `ValueError` if there are not as many labels as results.
+    """
+    names = [labels] if isinstance(labels, str) else labels
+    if names is None:
+        return [describe(r.solver) if isinstance(r, Result) else type(r).__name__.lower() for r in results]
+    if len(names) != len(results):
+        raise ValueError(f"there are {len(names)} labels for {len(results)} things to draw: give each one.")
+    return list(names)
+
+
+def item_names(game: "Game") -> list[str]:
+    """Names of the responses; their indices where they have none."""
+    return [str(name) for name in game.items or range(game.shape[1])]
+
+
+def check_prompt(prompt: int, contexts: int) -> int:
+    """`prompt` if the game has it.
+
+    Raises `ValueError` if not.
+    """
+    if not 0 <= prompt < contexts:
+        raise ValueError(f"prompt={prompt}: the game has the prompts 0 to {contexts - 1}.")
+    return prompt
+
+
+def average(values: np.ndarray, game: "Game") -> np.ndarray:
+    """The mean over prompts with the game's weights, `[..., X, A]` to `[..., A]`."""
+    return np.einsum("...xa,x->...a", values, np.asarray(game.prompts, float))
