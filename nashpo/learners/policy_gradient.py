@@ -22,7 +22,7 @@ def policy_gradient(stage: Stage, anchor: Array, opponent: Array, game: Game, ke
     probability: where the policy is small it hardly learns.
     """
     log_reference = game.reference.log_probs()
-    responses = jnp.sum(log_reference > 0.5 * LOG_ZERO, axis=-1, keepdims=True)
+    responses = jnp.sum(log_reference > 0.5 * LOG_ZERO, axis=-1, keepdims=True, dtype=anchor.dtype)
     gains = game.oracle.win_rates(opponent, key) - VALUE[game.scale]
     penalty = anchor - log_reference - kl(anchor, log_reference)[..., None]
     return stage.eta * responses * jnp.exp(anchor) * (gains - game.beta * penalty)
