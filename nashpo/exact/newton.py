@@ -63,26 +63,39 @@ def _among_present(
 
 
 def _continuation(game: "_Newton", beta: float, tol: float) -> np.ndarray:
-    """Logits at `beta`, reached from a `beta` at which the reference is a good start."""
-    first = reached = max(beta, game.easy_beta())
-    known, theta, factor = math.inf, game.log_reference, _FACTOR
-    while True:
-        found = game.solve(theta, reached, tol if reached <= beta else math.inf)
+    """Logits at `beta`, by way of larger ones; hastily first, then exactly and in smaller strides."""
+    theta = _descend(game, beta, tol, _FACTOR, math.inf)
+    if theta is None:
+        theta = _descend(game, beta, tol, _FACTOR, 1e-12)
+    if theta is None:
+        raise ArithmeticError(f"Newton's method stalled on the way to beta={beta:g}.")
+    return theta
+
+
+def _descend(game: "_Newton", beta: float, tol: float, factor: float, between: float) -> np.ndarray | None:
+    """Logits at `beta` with gap `tol`, through solutions with gaps `between`; None if a stride fails.
+
+    A finite `between` shortens a stride that fails instead of giving up.
+    """
+    reached, theta = max(beta, game.easy_beta()), game.log_reference
+    known, top = math.inf, 1e12 * reached
+    while known == math.inf or factor > 1.001:
+        found = game.solve(theta, reached, tol if reached <= beta else min(between, between * reached))
         if found is not None:
             if reached <= beta:
                 return found
             known, theta = reached, found
-            reached = max(beta, known / factor)
         elif known == math.inf:
+            if reached > top:
+                return None
             reached *= 10.0
-            if reached > 1e12 * first:
-                break
+            continue
+        elif between == math.inf:
+            return None
         else:
             factor = math.sqrt(factor)
-            if factor < 1.001:
-                break
-            reached = max(beta, known / factor)
-    raise ArithmeticError(f"Newton's method stalled at beta={reached:g} on the way to beta={beta:g}.")
+        reached = max(beta, known / factor)
+    return None
 
 
 class _Newton:
@@ -100,6 +113,11 @@ class _Newton:
         """A beta at which the first best response moves no logit by more than 8."""
         gains = self.payoff @ np.exp(self.log_reference)
         return float(np.maximum.reduce(gains) - np.minimum.reduce(gains)) / 8.0
+
+    def scale(self) -> float:
+        """How much payoffs differ, from a sample of the table."""
+        stride = 1 + self.size // 100
+        return float(np.ptp(self.payoff[::stride, ::stride])) or 1.0
 
     def evaluate(self, theta: np.ndarray, beta: float):
         """`theta` shifted, its softmax p, its payoffs, the centred residual and the spread of the residual."""
@@ -119,7 +137,7 @@ class _Newton:
         for _ in range(_STEPS):
             theta, p, gains, residual, spread = point
             variance = float(p @ (residual * residual))
-            if beta * variance <= 0.9 * tol and (tol < math.inf or variance <= 1.0):
+            if tol > 0 and self.close(p, residual, variance, spread) * beta <= 0.9 * min(tol, beta):
                 return theta
             floor = 16.0 * _EPS * (1.0 - float(np.minimum.reduce(theta)) + float(np.ptp(gains)) / beta)
             if spread <= floor:
@@ -132,15 +150,23 @@ class _Newton:
             point = accepted
         return None
 
+    def close(self, p: np.ndarray, residual: np.ndarray, variance: float, spread: float) -> float:
+        """`2 KL(p || best response)`, which is the variance of a small residual."""
+        if spread <= 0.1:
+            return 1.1 * variance
+        best = p * np.exp(np.minimum(-residual, 700.0))
+        return 2.0 * float(np.log(np.add.reduce(best)))
+
     def search(self, point, direction: np.ndarray, beta: float):
         """The next point: a full step, or the largest of its halves that lowers the residual."""
         theta, p, _, _, spread = point
         direction = direction - p @ direction
         cautious = float(np.maximum.reduce(direction)) > 0.5
+        ceiling = math.log(min(1.0 / self.size, beta / self.scale())) if cautious else 0.0
         share = 1.0
         for _ in range(12):
             step = direction if share == 1.0 else share * direction
-            trial = self.evaluate(_lift(theta, step) if cautious else theta + step, beta)
+            trial = self.evaluate(_lift(theta, step, ceiling) if cautious else theta + step, beta)
             if trial[-1] <= (1.0 - 0.1 * share) * spread:
                 return trial
             share *= 0.5
@@ -162,10 +188,10 @@ class _Newton:
         return _factorised(self.payoff, p, gains, residual, beta)
 
 
-def _lift(theta: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """`theta + step`, but a component that would rise above 1% of an equal share rises by `log(1 + step)`."""
+def _lift(theta: np.ndarray, step: np.ndarray, ceiling: float) -> np.ndarray:
+    """`theta + step`, but a component that would rise above `ceiling` rises by `log(1 + step)` at most."""
     risen = theta + np.log1p(np.maximum(step, 0.0))
-    np.maximum(risen, math.log(0.01 / len(theta)), out=risen)
+    np.maximum(risen, ceiling, out=risen)
     moved = theta + step
     return np.where(step > 0, np.minimum(moved, risen), moved)
 
