@@ -64,8 +64,20 @@ def csv_text(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def json_text(document: Any) -> str:
-    """JSON in the strict sense: a number that is not finite becomes null."""
-    return json.dumps(_strict(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON in the strict sense, a number that is not finite being null; one line for each entry or row."""
+
+    def compact(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    def listed(value: list[Any]) -> str:
+        return "[\n" + ",\n".join(f"  {compact(entry)}" for entry in value) + "\n]"
+
+    strict = _strict(document)
+    if isinstance(strict, list):
+        return listed(strict) + "\n"
+    rows = {k: isinstance(v, list) and any(isinstance(entry, dict) for entry in v) for k, v in strict.items()}
+    entries = [f"{compact(k)}: {listed(v) if rows[k] else compact(v)}" for k, v in strict.items()]
+    return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
 def _strict(value: Any) -> Any:

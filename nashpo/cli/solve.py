@@ -24,7 +24,7 @@ COMMAND = Command(
         Option("eta", positive, "step size (default: the largest one proven to converge)", metavar="E"),
         Option("steps", count(0), f"most steps to take (default {STEPS})", STEPS, "N"),
         Option("tol", at_least_zero, f"duality gap to stop at, in payoff units (default {TOL:g})", TOL, "GAP"),
-        Option("every", count(1), "steps between measurements of the gap (default: steps / 1000)", metavar="N"),
+        Option("every", count(1), "steps between measurements of the gap (default: steps / 10,000)", metavar="N"),
         Option("reference", text, "policy file the KL is measured from, or uniform", metavar="FILE"),
         Option("start", text, "policy file to start from (default: the reference)", metavar="FILE"),
         Option("seed", count(0), "seed for oracles that are noisy (default 0)", 0, "N"),
@@ -88,7 +88,7 @@ def solve(options: SimpleNamespace) -> "Result":
     start = None if options.start is None else load_policy(options.start, game)[0]
     settings: dict[str, Any] = {
         "steps": options.steps,
-        "every": options.every or max(1, options.steps // 1000),
+        "every": options.every or max(1, options.steps // 10_000),
         "tol": options.tol,
         "start": start,
         "key": options.seed,

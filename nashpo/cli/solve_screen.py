@@ -1,6 +1,5 @@
 """What `nashpo solve` and `nashpo verify` print."""
 
-import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from nashpo.cli.inputs import item_names, title
 from nashpo.cli.report import UNITS, Certificate, Standing, heading
 from nashpo.cli.screen import Column, Screen, fixed
 from nashpo.game import Game
+from nashpo.plots.style import short
 from nashpo.results import describe
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def show(options: SimpleNamespace, result: "Result", now: Standing, certificate:
     done = "reached" if result.status.name == "CONVERGED" else "missed"
     steps = f"{result.steps} step{'s' * (result.steps != 1)}"
     screen.line(
-        f"{_short(describe(result.solver))}, {steps}: duality gap {now.gap:.3g} [{UNITS[game.scale]}], "
+        f"{short(describe(result.solver))}, {steps}: duality gap {now.gap:.3g} [{UNITS[game.scale]}], "
         f"tolerance {options.tol:g} {done}",
         "green" if done == "reached" else "red",
     )
@@ -65,12 +65,7 @@ def certified(screen: Screen, game: Game, certificate: Certificate) -> None:
     )
     prompt, item = certificate.where
     where = item_names(game)[item] + (f", prompt {prompt}" if game.shape[0] > 1 else "")
-    screen.line(f"largest probability difference to it: {certificate.difference:.2g} ({where})")
-
-
-def _short(text: str) -> str:
-    """The text with long numbers rounded to six digits."""
-    return re.sub(r"\d+\.\d{6,}(e-?\d+)?", lambda number: f"{float(number[0]):.6g}", text)
+    screen.line(f"largest probability difference to it: {certificate.difference:.2g}, at {where}")
 
 
 def _columns(

@@ -57,23 +57,22 @@ def policies(
     ax.set_yticks(rows, [names[i] for i in order])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(order) - 0.4, -0.6)
-    ax.set_xlabel("probability" + _which(game, prompt))
+    ax.set_xlabel(_caption(game, prompt, float(1.0 - chosen[0][order].sum()), game.shape[1] - len(order)))
     ax.grid(True, axis="x", alpha=0.3, linewidth=0.6)
     ax.set_axisbelow(True)
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
-    if len(order) < game.shape[1]:
-        rest = float(1.0 - chosen[0][order].sum())
-        ax.set_title(f"{len(order)} of {game.shape[1]} items; the others: {max(rest, 0.0):.2g}", fontsize="small")
     if len(entries) > 1 or labels is not None:
-        ax.legend(frameon=False, loc="lower right")
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(3, len(entries)))
     return ax
 
 
-def _which(game: "Game", prompt: int | None) -> str:
-    if game.shape[0] == 1:
-        return ""
-    return f", mean of {game.shape[0]} prompts" if prompt is None else f", prompt {prompt}"
+def _caption(game: "Game", prompt: int | None, rest: float, missing: int) -> str:
+    which = (
+        "" if game.shape[0] == 1 else f", mean of {game.shape[0]} prompts" if prompt is None else f", prompt {prompt}"
+    )
+    others = f"\n{missing} more items with {max(rest, 0.0):.2g} together are not shown" if missing else ""
+    return f"probability{which}{others}"
 
 
 def _game(entries: Sequence[Any], game: "Game | None") -> "Game":

@@ -1,5 +1,6 @@
 """What the pictures share: colours, line styles, labels and a place to draw."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +58,19 @@ def labelled(results: Sequence[Any], labels: Sequence[str] | str | None) -> list
     """
     names = [labels] if isinstance(labels, str) else labels
     if names is None:
-        return [describe(r.solver) if isinstance(r, Result) else type(r).__name__.lower() for r in results]
+        return [short(describe(r.solver)) if isinstance(r, Result) else type(r).__name__.lower() for r in results]
     if len(names) != len(results):
         raise ValueError(f"there are {len(names)} labels for {len(results)} things to draw: give each one.")
     return list(names)
+
+
+def short(text: str) -> str:
+    """The text with long numbers rounded to six digits.
+
+    >>> short("EGPO(eta=1.6666666666666667)")
+    'EGPO(eta=1.66667)'
+    """
+    return re.sub(r"\d+\.\d{6,}(e-?\d+)?", lambda number: f"{float(number[0]):.6g}", text)
 
 
 def item_names(game: "Game") -> list[str]:
