@@ -20,8 +20,8 @@ class Noisy(Enumerable):
     `corrected=False` the answer is `P_hat`. An answer to i against j is one minus the answer to j against i, so
     every draw is a constant-sum table; a corrected draw may leave [0, 1]. Whoever passes a key draws afresh:
     `win_rates(q, key)` draws the whole table, `compare(key, ...)` votes on each comparison, i against itself is
-    1/2. Without a key the answer is the expectation, `P` where corrected and `P'` where not, so that the duality
-    gap of a noisy game is the exact one.
+    1/2. A draw costs O(votes) passes. Without a key the answer is the expectation, `P` where corrected and `P'`
+    where not, so that the duality gap of a noisy game is the exact one.
 
     Raises `ValueError` (when a game is made of it) for an oracle that pays scores.
 
@@ -102,10 +102,20 @@ class Noisy(Enumerable):
     def _vote(self, key: Key, probabilities: Array) -> Array:
         """Shares of votes for win probabilities, corrected if so set."""
         P = jnp.asarray(probabilities)
-        votes, flip = jnp.asarray(self.votes, P.dtype), jnp.asarray(self.flip, P.dtype)
-        count = jax.random.binomial(key, votes, jnp.clip(self._flipped(P, 1.0), 0.0, 1.0), P.shape, P.dtype)
-        return (count / votes - flip) / (1 - 2 * flip) if self.corrected else count / votes
+        flip = jnp.asarray(self.flip, P.dtype)
+        share = _share(key, self._flipped(P, 1.0), jnp.asarray(self.votes, jnp.int32))
+        return (share - flip) / (1 - 2 * flip) if self.corrected else share
 
     def _flipped(self, rates: Array, total: Array | float) -> Array:
         """`(1 - 2 flip) P + flip`, for rates against an opponent whose weights sum to `total`."""
         return (1 - 2 * self.flip) * rates + self.flip * total
+
+
+@jax.jit
+def _share(key: Key, chance: Array, votes: Array) -> Array:
+    """The share of `votes` Bernoulli votes with the given chances."""
+
+    def vote(index: Array, count: Array) -> Array:
+        return count + (jax.random.uniform(jax.random.fold_in(key, index), chance.shape, chance.dtype) < chance)
+
+    return jax.lax.fori_loop(0, votes, vote, jnp.zeros_like(chance)) / votes.astype(chance.dtype)
