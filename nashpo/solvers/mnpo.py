@@ -53,10 +53,11 @@ class MNPO(UpdateRule):
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One mirror-descent step from the geometric mean of the history."""
         eta, weights = step_size(self.eta, beta, step), self._weights(step)
-        anchor: dict[Slot, Any] = {slot: (1.0 - eta * beta) * weight for slot, weight in weights.items()}
+        anchor: dict[Slot, Any] = {"reference": eta * beta}
+        anchor |= {slot: (1.0 - eta * beta) * weight for slot, weight in weights.items()}
         mixture = tuple(Opponent(weight, {slot: 1.0}) for slot, weight in weights.items())
         opponents = mixture if self.opponents == "mixture" else against("now")
-        return (Stage(anchor | {"reference": eta * beta}, opponents, eta),)
+        return (Stage(anchor, opponents, eta),)
 
     def _weights(self, step: Array) -> dict[Slot, Any]:
         """The weights of the policies that exist at `step`; all on the current one if none has any."""
