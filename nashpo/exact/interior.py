@@ -50,7 +50,7 @@ def central_path(S: np.ndarray) -> Iterator[Iterate]:
         before = t
         p, s = _step(S, p, s)
         t = float(p @ s)
-        if not (np.isfinite(t) and t < 0.99 * before):
+        if not (np.isfinite(t) and t < 0.999 * before):
             return
         yield Iterate(p, s, t)
         if t < 1e-15:
@@ -78,6 +78,9 @@ def _step(S: np.ndarray, p: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.n
     target = max(float((p + length * dp) @ (s + length * ds)) / t, 1e-12) ** 3 * t / n
     rhs = target / p - s - dp * ds / p
     dp, ds, length = _correct(p, s, rhs, target, lambda r: follow(r, solve(r + drift)))
+    if length < 0.2:
+        target = 0.5 * t / n
+        dp, ds, length = _correct(p, s, target / p - s, target, lambda r: follow(r, solve(r + drift)))
     length = min(1.0, 0.999 * length)
     p = p + length * dp
     return p / p.sum(), s + length * ds

@@ -97,7 +97,18 @@ def _whole(S: np.ndarray) -> _Face:
     if len(support) == rows.shape[1] or p[support].min() <= 0 or (S @ p).max() > max(point.gap, 1e-14):
         p = np.where(point.support, point.p, 0.0)
         p /= p.sum()
+    if (S @ p).max() > 1e-11:
+        return _rescue(S, steps)
     return _Face(p, support, rows if len(support) - rows.shape[1] > 1 else None, steps)
+
+
+def _rescue(S: np.ndarray, steps: int) -> _Face:
+    """The support from linear programming, where the central path was lost before it got there."""
+    support = np.flatnonzero(highs(S) > RANK)
+    p = vertex(S, support)
+    if p is None:
+        raise ArithmeticError(f"the interior-point method stalled on a table of {len(S)} responses with ties.")
+    return _Face(p, support, None, steps)
 
 
 def _grow(S: np.ndarray, entropy: bool) -> _Face:
