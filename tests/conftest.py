@@ -1,6 +1,8 @@
 """Settings that every test shares: float64, fixed seeds, no display."""
 
+import getpass
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -11,6 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 jax.config.update("jax_enable_x64", True)
+# Compiled programs are shared between workers and runs: most of a test's time is compilation.
+jax.config.update("jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), f"nashpo-tests-{getpass.getuser()}"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 settings.register_profile(
     "nashpo", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -1,0 +1,71 @@
+"""Results: labelled, saved whole or not at all, read back the same."""
+
+import numpy as np
+import pytest
+from cases import GAMES, random_table
+
+import nashpo
+from nashpo import metrics
+from nashpo.solvers import EGPO
+
+
+@pytest.fixture(scope="module")
+def result():
+    game = nashpo.Game.from_table(random_table(0), beta=0.1, items=["ä", "b b", "c,c", "d", "e"])
+    return nashpo.solve(game, EGPO(1.0), steps=8, every=2, tol=1e-3, metrics=[metrics.probs, metrics.entropy])
+
+
+def test_arrays_are_labelled(result):
+    data = result.to_xarray()
+    assert data["policy"].sel(item="b b").shape == (1,)
+    np.testing.assert_array_equal(data["duality_gap"].sel(step=4), result.trace["duality_gap"][1])
+    assert data["probs"].dims == ("step", "prompt", "item")
+    assert data.attrs["scale"] == "probability"
+    assert data.attrs["solver"] == "EGPO(eta=1.0)"
+    assert data.attrs["beta"] == 0.1
+
+
+def test_the_trace_is_a_table(result):
+    frame = result.to_dataframe()
+    assert frame.index.name == "step"
+    assert list(frame.index) == [2, 4, 6, 8]
+    np.testing.assert_array_equal(frame["duality_gap"], result.trace["duality_gap"])
+    np.testing.assert_array_equal(frame["probs[0,1]"], result.trace["probs"][:, 0, 1])
+
+
+def test_a_file_gives_everything_back(result, tmp_path):
+    again = nashpo.Result.load(result.save(tmp_path / "run.nc"))
+    np.testing.assert_array_equal(again.policy.log_probs(), result.policy.log_probs())
+    np.testing.assert_array_equal(again.last.log_probs(), result.last.log_probs())
+    assert set(again.trace) == set(result.trace)
+    for name, values in result.trace.items():
+        np.testing.assert_array_equal(again.trace[name], values)
+    assert again.status is result.status
+    assert again.game.items == result.game.items
+    assert again.game.scale == result.game.scale
+    assert repr(again) == repr(result)
+    np.testing.assert_array_equal(again.game.oracle.table(), result.game.oracle.table())
+    again.save(tmp_path / "twice.nc")
+    assert nashpo.Result.load(tmp_path / "twice.nc").steps == result.steps
+
+
+def test_a_game_without_names_stays_without_names(tmp_path):
+    result = nashpo.solve(GAMES["prompts"](), EGPO(1.0), steps=8, every=4)
+    again = nashpo.Result.load(result.save(tmp_path / "run.nc"))
+    assert again.game.items is None
+    assert again.status is nashpo.Status.FINISHED
+    assert again.game.shape == (3, 5)
+
+
+def test_nothing_half_written_is_left(result, tmp_path, monkeypatch):
+    target = tmp_path / "run.nc"
+    target.write_text("precious")
+
+    def fail(*args, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        result.save(target)
+    assert target.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,160 @@
+"""solve and drive: stopping, measuring, refusing, failing."""
+
+import numpy as np
+import pytest
+from cases import GAMES, interior_table, random_table
+
+import nashpo
+from nashpo import metrics
+from nashpo.run import _run
+from nashpo.solvers import EGPO, INPO, SPO
+
+
+def game():
+    return GAMES["random"]()
+
+
+def test_a_run_stops_at_the_first_measurement_within_tolerance():
+    full = nashpo.solve(game(), EGPO(1.0), steps=64)
+    stopped = nashpo.solve(game(), EGPO(1.0), steps=64, tol=1e-5)
+    hit = int(np.argmax(full.trace["duality_gap"] <= 1e-5))
+    assert stopped.status is nashpo.Status.CONVERGED
+    assert stopped.steps == full.trace["step"][hit]
+    np.testing.assert_allclose(stopped.trace["duality_gap"], full.trace["duality_gap"][: hit + 1], rtol=1e-9)
+    assert nashpo.duality_gap(game(), stopped.policy) <= 1e-5
+
+
+def test_a_tolerance_that_is_not_reached_is_said():
+    result = nashpo.solve(game(), EGPO(1.0), steps=3, tol=1e-12)
+    assert result.status is nashpo.Status.NOT_CONVERGED
+    with pytest.raises(nashpo.SolveError, match=r"EGPO\(eta=1.0\): the duality gap is .* after 3 steps, above tol"):
+        result.check()
+
+
+def test_a_start_within_tolerance_is_measured_and_returned():
+    table, equilibrium = interior_table()
+    start = nashpo.Game.from_table(table, beta=0.1, reference=equilibrium)
+    result = nashpo.solve(start, EGPO(1.0), steps=64, tol=1e-9)
+    assert result.trace["step"].tolist() == [0]
+    assert result.status is nashpo.Status.CONVERGED
+    np.testing.assert_allclose(result.policy.probs()[0], equilibrium, rtol=1e-12)
+
+
+def test_steps_that_every_does_not_divide_are_all_taken():
+    result = nashpo.solve(game(), EGPO(1.0), steps=10, every=4)
+    assert result.trace["step"].tolist() == [4, 8, 10]
+    fine = nashpo.solve(game(), EGPO(1.0), steps=10)
+    np.testing.assert_allclose(result.policy.probs(), fine.policy.probs(), rtol=1e-12)
+
+
+def test_no_steps_return_the_start():
+    result = nashpo.solve(game(), EGPO(1.0), steps=0, start=[0.2] * 5)
+    assert result.trace["step"].tolist() == [0]
+    np.testing.assert_allclose(result.policy.probs(), [[0.2] * 5], rtol=1e-12)
+
+
+def test_a_run_can_be_continued_from_where_it_ended():
+    whole = nashpo.solve(game(), EGPO(1.0), steps=20)
+    half = nashpo.solve(game(), EGPO(1.0), steps=10)
+    rest = nashpo.solve(game(), EGPO(1.0), steps=10, start=half.policy)
+    np.testing.assert_allclose(rest.policy.probs(), whole.policy.probs(), rtol=1e-12)
+
+
+def test_metrics_are_recorded_of_the_answer_or_of_the_last_iterate():
+    result = nashpo.solve(
+        game(), SPO(0.5), steps=4, metrics=[metrics.entropy, metrics.probs, metrics.Last(nashpo.duality_gap)]
+    )
+    assert set(result.trace) == {"step", "duality_gap", "entropy", "probs", "last_duality_gap"}
+    assert result.trace["probs"].shape == (4, 1, 5)
+    np.testing.assert_allclose(result.trace["probs"][-1], result.policy.probs(), rtol=1e-12)
+    np.testing.assert_allclose(result.trace["entropy"][-1], metrics.entropy(game(), result.policy), rtol=1e-12)
+    np.testing.assert_allclose(result.trace["last_duality_gap"][-1], nashpo.duality_gap(game(), result.last), rtol=1e-9)
+
+
+def test_a_metric_that_holds_numbers_does_not_compile_again():
+    def run(target):
+        named = {"distance": metrics.KLFrom(nashpo.policies.Tabular.from_probs(target))}
+        return nashpo.solve(game(), EGPO(1.0), steps=4, metrics=named)
+
+    run([0.2] * 5)
+    before = _run._cache_size()
+    result = run([0.1, 0.1, 0.2, 0.3, 0.3])
+    assert _run._cache_size() == before
+    assert result.trace["distance"].shape == (4,)
+
+
+def test_numbers_of_steps_within_a_power_of_two_share_a_program():
+    nashpo.solve(game(), EGPO(1.0), steps=60)
+    before = _run._cache_size()
+    assert nashpo.solve(game(), EGPO(1.0), steps=40).trace["step"][-1] == 40
+    assert _run._cache_size() == before
+
+
+def test_a_schedule_is_a_step_size():
+    def schedule(beta, step):
+        return 0.3 / (step + 1.0)
+
+    first = nashpo.solve(game(), INPO(schedule), steps=1)
+    np.testing.assert_allclose(first.policy.probs(), nashpo.solve(game(), INPO(0.3), steps=1).policy.probs())
+    two = nashpo.solve(game(), INPO(schedule), steps=2)
+    expected = nashpo.solve(game(), INPO(0.15), steps=1, start=first.policy)
+    np.testing.assert_allclose(two.policy.probs(), expected.policy.probs(), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::nashpo.StepSizeWarning")
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_run_that_overflows_names_the_step_and_keeps_the_state_before(every):
+    result = nashpo.solve(game(), EGPO(1e307), steps=16, every=every)
+    assert result.status is nashpo.Status.NONFINITE
+    assert np.all(np.isfinite(result.policy.probs()))
+    with pytest.raises(nashpo.SolveError, match=r"step \d+ produced a number that is not finite.*smaller eta"):
+        result.check()
+
+
+def test_a_step_above_the_proven_limit_is_warned_of_with_the_limit():
+    with pytest.warns(nashpo.StepSizeWarning, match=r"EGPO\(eta=5\).*up to eta = 1.66667 at beta = 0.1"):
+        nashpo.solve(game(), EGPO(5.0), steps=1)
+
+
+def test_the_limit_follows_the_scale_of_scores():
+    table = 8 * (random_table(0) - 0.5)
+    scores = nashpo.Game.from_table(table, beta=0.1, scale="score")
+    limit = 1 / (0.1 + np.abs(table).max())
+    nashpo.solve(scores, EGPO(0.999 * limit), steps=1)
+    with pytest.warns(nashpo.StepSizeWarning):
+        nashpo.solve(scores, EGPO(1.01 * limit), steps=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": -1}, "steps=-1: must be at least 0"),
+        ({"steps": 1.5}, "steps=1.5: must be a whole number"),
+        ({"steps": 4, "every": 0}, "every=0: must be at least 1"),
+        ({"steps": 4, "tol": -1.0}, "tol=-1.0"),
+        ({"steps": 4, "tol": float("nan")}, "tol=nan"),
+        ({"steps": 4, "start": [0.5, 0.5]}, r"start has shape \(1, 2\), the game .* \(1, 5\)"),
+        ({"steps": 4, "start": [1.0, 1.0, 0, 0, 0]}, "sum to one"),
+        ({"steps": 4, "metrics": {"step": nashpo.duality_gap}}, "step"),
+        ({"steps": 4, "metrics": ["entropy"]}, "must be a function"),
+    ],
+)
+def test_settings_that_cannot_be_run_are_refused_in_one_sentence(options, message):
+    with pytest.raises(ValueError, match=message):
+        nashpo.solve(game(), EGPO(1.0), **options)
+
+
+@pytest.mark.parametrize(("solver", "message"), [(EGPO, "EGPO is a class"), ("egpo", "neither an update rule")])
+def test_what_is_no_solver_is_refused(solver, message):
+    with pytest.raises(ValueError, match=message):
+        nashpo.solve(game(), solver, steps=1)
+
+
+def test_driving_calls_back_and_stops_at_the_tolerance():
+    seen = []
+    result = nashpo.drive(game(), EGPO(1.0), steps=64, tol=1e-5, segment=8, callback=lambda r: seen.append(r.steps))
+    expected = nashpo.solve(game(), EGPO(1.0), steps=64, tol=1e-5)
+    assert seen[0] == 8
+    assert seen[-1] == result.steps == expected.steps
+    np.testing.assert_array_equal(result.trace["duality_gap"], expected.trace["duality_gap"])
+    assert result.status is nashpo.Status.CONVERGED
