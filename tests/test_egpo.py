@@ -78,7 +78,7 @@ def test_gap_at_the_half_point_is_bounded(beta):
         assert np.all(gap(P, omd(P, log, log_ref, eta, beta), log_ref, beta) <= bound + 1e-12)
 
 
-@pytest.mark.parametrize(("beta", "before", "early", "late"), [(0.01, 300, 0, 60), (0.1, 0, 30, 60), (1.0, 0, 5, 11)])
+@pytest.mark.parametrize(("beta", "before", "early", "late"), [(0.01, 300, 0, 60), (0.1, 40, 0, 30), (1.0, 0, 5, 11)])
 def test_close_to_equilibrium_the_factor_is_the_square(beta, before, early, late):
     """An even number of responses leaves one direction in which the game does not turn; it is the slowest."""
     rng = np.random.default_rng(11)
@@ -151,7 +151,6 @@ def test_a_step_of_four_over_beta_plus_half_fails_on_some_games():
             gaps[share] = gap(P, nashpo.solve(game, rule, steps=every, every=every).policy.log_probs(), log_ref, beta)
     assert np.all(gaps[1.0] < 1e-12)
     assert np.sum(gaps[4.0] > 1e-3) >= 5
-    print("FAILS", np.sum(gaps[4.0] > 1e-3), np.sum(gaps[4.0] > 1e-12))
 
 
 @record
