@@ -11,6 +11,7 @@ from recursions import (
     gap,
     iterate,
     kl,
+    log_probs,
     nash_md,
     normalise,
     path,
@@ -208,7 +209,7 @@ def test_constant_nash_md_has_a_biased_limit_and_a_decaying_step_has_not():
     P, log_ref = random_games(7)
     beta, eta = 0.1, 0.5
     game = nashpo.Game.from_table(P, beta=beta, reference=np.exp(log_ref))
-    metrics = {"log": lambda game, policy: policy.log_probs()}
+    metrics = {"log": log_probs}
     limit = nashpo.solve(game, NashMD(eta), steps=4000, every=4000, metrics=metrics).trace["log"][-1]
     plateau = gap(P, limit, log_ref, beta)
     assert np.all(plateau > 1e-8)
@@ -226,7 +227,7 @@ def test_magnets_are_a_proximal_point_method():
     P[11, :3, 3:], P[11, 3:, :3] = 1.0, 0.0
     alpha, every, outer = 0.25, 120, 30
     game = nashpo.Game.from_table(P, beta=0.0, reference=np.exp(log_ref))
-    metrics = {"log": lambda game, policy: policy.log_probs()}
+    metrics = {"log": log_probs}
     result = nashpo.solve(game, MPO(1.0, every, alpha), steps=every * outer, every=every, metrics=metrics)
     magnets = np.concatenate([log_ref[None], result.trace["log"]])
     np.testing.assert_allclose(magnets[1], equilibrium(P, log_ref, alpha), atol=1e-6)
