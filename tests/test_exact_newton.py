@@ -1,0 +1,154 @@
+"""The KL-regularised equilibrium of one table."""
+
+import itertools
+
+import numpy as np
+import pytest
+from cases import REFERENCE, random_table, tournament
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nashpo.exact import certify, kl_equilibrium
+from nashpo.exact.krylov import newton_direction
+
+UNIFORM = {n: np.full(n, -np.log(n)) for n in (2, 3, 5, 10, 30, 150, 300)}
+
+
+def embedded(seed: int, size: int, rank: int = 8) -> np.ndarray:
+    """Win probabilities of a low-dimensional skew-symmetric score."""
+    v = np.random.default_rng(seed).normal(size=(size, rank))
+    rotation = np.kron(np.eye(rank // 2), [[0.0, 1.0], [-1.0, 0.0]])
+    return 1.0 / (1.0 + np.exp(-v @ rotation @ v.T / np.sqrt(rank)))
+
+
+def fixed_point_error(payoff: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray) -> float:
+    """How unevenly `beta (log pi - log reference) - P pi` is spread: zero at the equilibrium."""
+    return float(np.ptp(beta * (log_policy - log_reference) - payoff @ np.exp(log_policy)))
+
+
+@pytest.mark.parametrize("beta", [1e6, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4])
+@pytest.mark.parametrize("size", [2, 3, 10, 30, 150])
+@pytest.mark.parametrize("make", [random_table, tournament, embedded])
+def test_solves_the_fixed_point_for_every_beta(make, size, beta):
+    payoff = make(size, size)
+    solution = kl_equilibrium(payoff, UNIFORM[size], beta)
+    assert np.exp(solution.log_policy).sum() == pytest.approx(1.0, abs=1e-13)
+    assert fixed_point_error(payoff, UNIFORM[size], beta, solution.log_policy) < 2e-14 * max(1.0, 8.0 * beta)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_reaches_the_smallest_betas(seed):
+    payoff = tournament(seed, 10)
+    solution = kl_equilibrium(payoff, UNIFORM[10], 1e-6)
+    assert certify(payoff, 0.5, UNIFORM[10], 1e-6, solution.log_policy)[0] < 1e-18
+    assert float((payoff @ np.exp(solution.log_policy)).max()) - 0.5 < 1e-6 * np.log(10)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.integers(1, 12),
+    levels=st.sampled_from([2, 3, 9]),
+    log_beta=st.floats(-9.0, 9.0),
+    skew=st.floats(0.0, 30.0),
+)
+def test_tables_of_few_levels_and_lopsided_references(seed, size, levels, log_beta, skew):
+    rng = np.random.default_rng(seed)
+    upper = np.triu(rng.integers(0, levels, (size, size)) / (levels - 1), 1)
+    payoff = upper + np.tril(1.0 - upper.T, -1) + 0.5 * np.eye(size)
+    logits = skew * rng.normal(size=size)
+    log_reference = logits - np.logaddexp.reduce(logits)
+    beta = float(np.exp(log_beta))
+    solution = kl_equilibrium(payoff, log_reference, beta)
+    error = fixed_point_error(payoff, log_reference, beta, solution.log_policy)
+    assert error < 1e-13 * max(1.0, beta * (1.0 + np.ptp(log_reference)))
+
+
+def test_a_constant_added_to_the_table_changes_nothing():
+    payoff = random_table(1, 30)
+    centred = kl_equilibrium(payoff - 0.5, UNIFORM[30], 0.02)
+    np.testing.assert_allclose(
+        centred.log_policy, kl_equilibrium(payoff, UNIFORM[30], 0.02).log_policy, rtol=0, atol=1e-12
+    )
+
+
+def test_double_the_payoff_is_half_the_beta():
+    score = random_table(2, 10) - 0.5
+    once = kl_equilibrium(score, UNIFORM[10], 0.05).log_policy
+    np.testing.assert_allclose(kl_equilibrium(2.0 * score, UNIFORM[10], 0.1).log_policy, once, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(kl_equilibrium(1e3 * score, UNIFORM[10], 50.0).log_policy, once, rtol=0, atol=1e-11)
+
+
+def test_relabelling_the_responses_relabels_the_answer(rng):
+    payoff = tournament(3, 30)
+    order = rng.permutation(30)
+    answer = kl_equilibrium(payoff, UNIFORM[30], 1e-3).log_policy
+    relabelled = kl_equilibrium(payoff[np.ix_(order, order)], UNIFORM[30], 1e-3).log_policy
+    np.testing.assert_allclose(np.exp(relabelled), np.exp(answer)[order], rtol=0, atol=1e-12)
+
+
+def test_a_finished_answer_is_left_alone():
+    payoff = random_table(4, 30)
+    answer = kl_equilibrium(payoff, UNIFORM[30], 0.01)
+    again = kl_equilibrium(payoff, UNIFORM[30], 0.01, start=answer.log_policy)
+    assert again.steps <= 1
+    np.testing.assert_allclose(again.log_policy, answer.log_policy, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.01])
+@pytest.mark.parametrize("make", [random_table, tournament, embedded])
+def test_stops_at_the_gap_asked_for(make, beta):
+    payoff = make(5, 300)
+    solution = kl_equilibrium(payoff, UNIFORM[300], beta, tol=1e-10)
+    gap, _ = certify(payoff, 0.5, UNIFORM[300], beta, solution.log_policy)
+    assert 1e-25 < gap <= 1e-10
+
+
+def test_large_easy_tables_need_no_factorisation():
+    payoff = embedded(6, 300)
+    solution = kl_equilibrium(payoff, UNIFORM[300], 0.1)
+    assert solution.method == "Newton, skew Krylov"
+    assert kl_equilibrium(payoff, UNIFORM[300], 1e-4).method == "Newton, LU"
+
+
+def test_a_start_from_afar_still_arrives():
+    payoff = random_table(7, 10)
+    far = 30.0 * np.random.default_rng(0).normal(size=10)
+    np.testing.assert_allclose(
+        kl_equilibrium(payoff, UNIFORM[10], 0.003, start=far).log_policy,
+        kl_equilibrium(payoff, UNIFORM[10], 0.003).log_policy,
+        rtol=0,
+        atol=1e-11,
+    )
+
+
+def test_responses_without_reference_mass_get_none():
+    payoff = random_table(8, 7)
+    log_reference = np.append(np.log(REFERENCE), [-1e9, -1e9])
+    padded = kl_equilibrium(payoff, log_reference, 0.05)
+    inner = kl_equilibrium(payoff[:5, :5], np.log(REFERENCE), 0.05)
+    assert np.array_equal(padded.log_policy[:5], inner.log_policy)
+    assert np.exp(padded.log_policy[5:]).sum() == 0.0
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.05, 0.005])
+def test_krylov_directions_solve_the_newton_system(beta, rng):
+    payoff = random_table(9, 40)
+    p = rng.dirichlet(np.ones(40))
+    b = rng.normal(size=40)
+    direction = newton_direction(payoff, p, b, beta, 1e-12, 500)
+    assert direction is not None
+    covariance = np.diag(p) - np.outer(p, p)
+    rest = beta * direction - (payoff - 0.5) @ covariance @ direction - b
+    assert p @ (rest - p @ rest) ** 2 < 1e-22 * (p @ (b - p @ b) ** 2)
+
+
+def test_krylov_gives_up_where_a_factorisation_is_cheaper(rng):
+    p, b = rng.dirichlet(np.ones(40)), rng.normal(size=40)
+    assert newton_direction(random_table(9, 40), p, b, 1e-6, 1e-12, 20) is None
+
+
+def test_all_ties_give_the_reference():
+    for size, beta in itertools.product((1, 2, 5), (1e3, 0.1, 1e-5)):
+        log_reference = np.log(np.arange(1.0, size + 1) / np.arange(1.0, size + 1).sum())
+        answer = kl_equilibrium(np.full((size, size), 0.5), log_reference, beta)
+        np.testing.assert_allclose(answer.log_policy, log_reference, rtol=0, atol=1e-14)
