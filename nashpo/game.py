@@ -94,6 +94,7 @@ class Game:
         else:
             weights = _prompt_weights(prompts, contexts).astype(dtype)
         names = None if items is None else validate_items(items, responses)
+        beta = float(beta) if isinstance(beta, int) else beta
         return cls(oracle, Tabular(logits, normalised=True), beta, weights, names)
 
     @property
