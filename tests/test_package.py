@@ -207,7 +207,7 @@ def test_everything_to_be_used_shows_how(package):
     assert without == []
 
 
-@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("double", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["float32", "float64"])
 @pytest.mark.parametrize("name", MODULES)
 def test_doctests(name, double):
     module = importlib.import_module(name)

@@ -1,6 +1,7 @@
 """The README and the documentation are true: their programs run, their files and commands exist."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "games").rglob("*.md")])
-PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 PATH = re.compile(r"`((?:nashpo|games|tests|experiments|notebooks|docs|\.ci)/[\w./-]*)(?:::(\w+))?`")
 
@@ -22,9 +23,9 @@ def short(path: Path) -> str:
 def test_programs_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "__main__"}
-    for block in PYTHON.findall(page.read_text(encoding="utf-8")):
-        exec(compile(block, short(page), "exec"), names)
-    if page.name == "README.md":
+    for _, block in PYTHON.findall(page.read_text(encoding="utf-8")):
+        exec(compile(textwrap.dedent(block), short(page), "exec"), names)
+    if page == ROOT / "README.md":
         assert names["result"].trace["duality_gap"][-1] < 1e-6
         assert np.allclose(names["result"].policy.probs().sum(), 1.0)
 
