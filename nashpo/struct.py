@@ -26,8 +26,8 @@ def static(**options: Any) -> Any:
 def record(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass and a pytree: fields are leaves unless declared with `static()`.
 
-    Records are rebuilt by JAX with tracers inside, so `__post_init__` must not validate: checks belong to
-    the function through which a user's value enters.
+    JAX rebuilds records from their fields, with tracers inside and without `__init__`: `__post_init__` may complete a
+    user's value, but checks belong to the function through which it enters.
 
     >>> @record
     ... class Pair:
@@ -38,8 +38,25 @@ def record(cls: type[T]) -> type[T]:
     """
     frozen = dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(frozen)  # type: ignore[arg-type]
-    return jax.tree_util.register_dataclass(
-        frozen,
-        data_fields=[f.name for f in fields if not f.metadata.get("static", False)],
-        meta_fields=[f.name for f in fields if f.metadata.get("static", False)],
-    )
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static", False))
+    fixed = tuple(f.name for f in fields if f.metadata.get("static", False))
+    keys = tuple(jax.tree_util.GetAttrKey(name) for name in leaves)
+
+    # Not `register_dataclass`: to JAX 0.10 two such classes with the same fields are one structure, and `jit` may run
+    # the program compiled for the other one.
+    def flatten(node):
+        values = node.__dict__
+        return [values[name] for name in leaves], tuple([values[name] for name in fixed])
+
+    def flatten_with_keys(node):
+        children, structure = flatten(node)
+        return list(zip(keys, children, strict=True)), structure
+
+    def unflatten(structure, children):
+        node = object.__new__(frozen)
+        node.__dict__.update(zip(leaves, children, strict=True))
+        node.__dict__.update(zip(fixed, structure, strict=True))
+        return node
+
+    jax.tree_util.register_pytree_with_keys(frozen, flatten_with_keys, unflatten, flatten)
+    return frozen
