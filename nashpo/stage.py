@@ -129,10 +129,12 @@ class UpdateRule:
 
     def check(self, beta: Scalar, bound: float) -> None:
         """Refuse a step size that is not positive; warn of one above the proven limit."""
-        eta = getattr(self, "eta", None)
-        if eta is None or callable(eta) or isinstance(eta, jax.core.Tracer):
+        eta, name = getattr(self, "eta", None), type(self).__name__
+        if callable(eta):
+            _check_schedule(name, eta, beta)
             return
-        name = type(self).__name__
+        if eta is None or isinstance(eta, jax.core.Tracer):
+            return
         smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
         if not 0 < smallest <= largest < math.inf:
             raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
@@ -147,3 +149,17 @@ class UpdateRule:
                 StepSizeWarning,
                 stacklevel=5,
             )
+
+
+def _check_schedule(name: str, eta: Schedule, beta: Scalar) -> None:
+    """Refuse a schedule whose first step size is not positive and finite, as where it divides by `beta = 0`."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((eta, beta))):
+        return
+    least = float(np.min(beta))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = np.asarray(eta(np.float64(least), 0))
+    if not np.all((first > 0) & (first < math.inf)):
+        raise ValueError(
+            f"{name}(eta={eta}): the schedule begins with {first} at beta = {least:g}; step sizes must be positive "
+            "finite numbers."
+        )

@@ -264,6 +264,8 @@ def test_proven_steps():
         (MPO(0.0, 5, alpha=0.1), r"MPO\(eta=0.0\): eta must be a positive finite number"),
         (OnlineIPO(0.5, variant=3), r"OnlineIPO\(variant=3\): the variants are 1"),
         (NashMD(-1.0), r"NashMD\(eta=-1.0\): eta must be a positive finite number"),
+        (NashMD(Harmonic()), r"NashMD.*the schedule begins with inf at beta = 0"),
+        (INPO(Harmonic(scale=-1.0)), r"INPO.*the schedule begins with -inf"),
     ],
 )
 def test_settings_that_cannot_run_are_refused(rule, message):
@@ -279,3 +281,4 @@ def test_a_step_above_the_proven_limit_is_run_with_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         nashpo.solve(game, MPO(0.4, 10, alpha=0.1), steps=1)
+        nashpo.solve(game, MPO(Harmonic(), 10, alpha=0.1), steps=1).check()

@@ -74,4 +74,4 @@ class MPO(UpdateRule):
         every = np.asarray(self.every, float)
         if not np.all((every >= 1) & (np.isinf(every) | (every == np.floor(every)))):
             raise ValueError(f"MPO(every={self.every}): steps between moves of the magnet must be a whole number >= 1.")
-        super().check(beta, bound)
+        super().check(alpha if callable(self.eta) else beta, bound)
