@@ -1,0 +1,209 @@
+"""Preference games of n players who meet in pairs: under one table, or each under its own."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from nashpo.game import Game
+from nashpo.logspace import namespace
+from nashpo.oracles.base import EnumerableOracle
+from nashpo.oracles.mixture import Mixture
+from nashpo.policies.base import EnumerablePolicy
+from nashpo.struct import record
+from nashpo.typing import Array, Scalar, Scale
+from nashpo.validation import validate_distribution
+from nashpo.validation.wording import numeric
+
+
+class PlayerGame(Protocol):
+    """What regrets, gains and play ask of a game of n players on `[X, A]` responses.
+
+    Player i is paid `E[payoff_i(y_1, ..., y_n)] - beta KL(pi_i || reference)`, averaged over prompts.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(n, X, A)`."""
+        ...
+
+    @property
+    def beta(self) -> Scalar:
+        """The weight of every player's KL penalty."""
+        ...
+
+    @property
+    def reference(self) -> EnumerablePolicy:
+        """The policy that all penalties are measured from."""
+        ...
+
+    @property
+    def prompts(self) -> Array:
+        """Weights `[X]` of the prompts."""
+        ...
+
+    @property
+    def weights(self) -> Array:
+        """Who meets whom how often, `[n, n]`, rows summing to one."""
+        ...
+
+    def payoffs(self, profile: Array) -> Array:
+        """Expected payoff `[n, X, A]` of each player's responses against the others' probabilities `[n, X, A]`."""
+        ...
+
+
+class Meetings:
+    """What games of players who meet in pairs have in common: a two-player game and who meets whom."""
+
+    game: Game
+    weights: Array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(n, X, A)`."""
+        return len(self.weights), *self.game.shape
+
+    @property
+    def beta(self) -> Scalar:
+        """The weight of every player's KL penalty."""
+        return self.game.beta
+
+    @property
+    def reference(self) -> EnumerablePolicy:
+        """The policy that all penalties are measured from."""
+        return self.game.reference
+
+    @property
+    def prompts(self) -> Array:
+        """Weights `[X]` of the prompts."""
+        return self.game.prompts
+
+
+@record
+class PairwiseGame(Meetings):
+    """n players who meet in pairs: `payoff_i = sum_j weights[i, j] P(pi_i beats pi_j)`.
+
+    The pairwise-average oracle of MNPO (Wu et al. 2025, arXiv:2509.23102, equations 9 and 10) with weights
+    `1 / (n - 1)`. At a profile where all players are equal, everybody's gain is half of the two-player duality gap
+    whatever n is: the symmetric equilibria are those of two players.
+
+    >>> duel = PairwiseGame.among(Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1), players=3)
+    >>> duel.payoffs(np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])).round(2).tolist()
+    [[[0.9, 0.5]], [[0.7, 0.3]], [[0.7, 0.3]]]
+    """
+
+    game: Game
+    weights: Array
+    """`[n, n]`, rows sum to one."""
+
+    @classmethod
+    def among(cls, game: Game, players: int | None = None, weights: Array | None = None) -> "PairwiseGame":
+        """The game of `players` players, each against the average of the others, or against `weights` `[n, n]`.
+
+        Raises `ValueError` for fewer than two players or weights whose rows do not sum to one.
+        """
+        return cls(game, meeting_weights(players, weights))
+
+    def payoffs(self, profile: Array) -> Array:
+        """Expected payoff `[n, X, A]` of each player's responses against the others' probabilities `[n, X, A]`."""
+        mixes = _meet(self.weights, profile)
+        return namespace(profile).stack([self.game.oracle.win_rates(mix) for mix in mixes])
+
+
+@record
+class HeterogeneousGame(Meetings):
+    """n players who meet in pairs, each judged by an annotator of its own.
+
+        payoff_i = sum_j weights[i, j] P_i(pi_i beats pi_j)
+
+    The game of HT-MNPO (arXiv:2509.23102, equation 18). It is general-sum: a profile is judged by the largest gain.
+    `game` is the two-player game of the mean annotator, whose oracle is a `Mixture` with one annotator a player.
+
+    >>> tables = np.array([[[0.5, 1.0], [0.0, 0.5]], [[0.5, 0.0], [1.0, 0.5]]])
+    >>> HeterogeneousGame.from_tables(tables).payoffs(np.full((2, 1, 2), 0.5)).tolist()
+    [[[0.75, 0.25]], [[0.25, 0.75]]]
+    """
+
+    game: Game
+    weights: Array
+    """`[n, n]`, rows sum to one."""
+
+    @classmethod
+    def among(cls, game: Game, weights: Array | None = None) -> "HeterogeneousGame":
+        """One player for each annotator of `game.oracle`, each against the average of the others or `weights` `[n, n]`.
+
+        Raises `ValueError` unless the oracle is a mixture of at least two annotators.
+        """
+        return cls(game, meeting_weights(len(annotators(game)), weights))
+
+    @classmethod
+    def from_tables(
+        cls,
+        tables: Array,
+        beta: Scalar = 0.0,
+        reference: Array | None = None,
+        prompts: Array | None = None,
+        weights: Array | None = None,
+        items: Sequence[str] | None = None,
+        scale: Scale = "probability",
+    ) -> "HeterogeneousGame":
+        """One player for each table of `[n, A, A]` or `[n, X, A, A]`; the rest as in `Game.from_table`."""
+        oracles = [Game.from_table(table, items=items, scale=scale).oracle for table in tables]
+        game = Game.from_oracle(Mixture.of(oracles), beta, reference, prompts, items)
+        return cls.among(game, weights)
+
+    def payoffs(self, profile: Array) -> Array:
+        """Expected payoff `[n, X, A]` of each player's responses, by its own annotator, against the others'."""
+        return self.judged(_meet(self.weights, profile))
+
+    def judged(self, opponents: Array) -> Array:
+        """Expected payoff `[n, X, A]`, by player i's annotator, against the mix `opponents[i]`, `[n, X, A]`."""
+        judges = zip(annotators(self.game), opponents, strict=True)
+        return namespace(opponents).stack([judge.win_rates(mix) for judge, mix in judges])
+
+
+def meeting_weights(players: int | None, weights: Array | None) -> Array:
+    """Who meets whom how often, `[n, n]`: `weights` checked, or everybody the others equally.
+
+    >>> meeting_weights(3, None).tolist()
+    [[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
+    """
+    if weights is None:
+        if players is None or players < 2:
+            raise ValueError(f"players={players}: a game needs at least two players.")
+        return (1.0 - np.eye(players)) / (players - 1)
+    if is_traced(weights):
+        return jnp.asarray(weights)
+    rows = numeric(weights, None, "weights")
+    if rows.ndim != 2 or rows.shape[0] != rows.shape[1] or len(rows) < 2 or (players or len(rows)) != len(rows):
+        wanted = players or "players"
+        raise ValueError(f"weights has shape {rows.shape}, but must be [{wanted}, {wanted}], at least two players.")
+    return validate_distribution(rows, "weights", rows.shape, allow_zero=True)
+
+
+def is_traced(value: object) -> bool:
+    """Whether any number in `value` is known only when a compiled program runs: no time for checks.
+
+    >>> is_traced([0.5, 0.5])
+    False
+    """
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
+
+
+def annotators(game: Game) -> tuple[EnumerableOracle, ...]:
+    """The annotators of a game's mixture; `ValueError` where there are not at least two."""
+    groups = getattr(game.oracle, "annotators", ())
+    if len(groups) < 2:
+        raise ValueError(
+            f"{type(game.oracle).__name__} has no annotators to give a player each: make the game of a Mixture "
+            "of at least two."
+        )
+    return groups
+
+
+def _meet(weights: Array, profile: Array) -> Array:
+    """Every player's average opponent, `[n, X, A]`."""
+    return namespace(weights, profile).einsum("ij,jxa->ixa", weights, profile)

@@ -1,0 +1,64 @@
+"""Self-play of n players on any of their games."""
+
+import jax
+import jax.numpy as jnp
+
+from nashpo.players.gains import log_probs
+from nashpo.players.games import PlayerGame
+from nashpo.players.mnpo import mnpo_step
+from nashpo.policies.tabular import Tabular
+from nashpo.struct import record
+from nashpo.typing import Array, Scalar
+
+
+@record
+class Play:
+    """What n players did in T steps."""
+
+    profile: Tabular
+    """The last profile, logits `[n, X, A]`."""
+    average: Tabular
+    """Each player's mean over the profiles before the last, logits `[n, X, A]`."""
+    regret: Array
+    """Each player's average regret `[n]` over those profiles: `max_y mean_t [g_it(y) - <pi_it, g_it>]`."""
+
+
+def play(game: PlayerGame, *, eta: Scalar, steps: int, starts: Array | Tabular | None = None) -> Play:
+    """All players take `steps` steps of equation 10 of MNPO (arXiv:2509.23102) at once, on any game of n players.
+
+    They begin at `starts` (probabilities `[n, A]` or `[n, X, A]`; the reference if None). Where players meet in
+    pairs, an average regret that vanishes makes the average profile an equilibrium. One against many, payoffs
+    are multilinear in the opponents and it only makes the history of play a coarse correlated equilibrium: the
+    gains of the average profile need not vanish. Regrets leave KL penalties out. `eta > 0` multiplies win rates.
+
+    >>> from nashpo.players import TensorGame, epsilon_nash
+    >>> shares = TensorGame.from_rewards([0.0, 1.0, 2.0], players=3)
+    >>> result = play(shares, eta=1.0, steps=400)
+    >>> bool(epsilon_nash(shares, result.profile) < 1e-6)
+    True
+    """
+    if not eta > 0 or steps < 1:
+        raise ValueError(f"play(eta={eta}, steps={steps}): eta must be positive and steps at least 1.")
+    if starts is None:
+        start = jnp.broadcast_to(jnp.asarray(game.reference.log_probs()), game.shape)
+    else:
+        start = jnp.asarray(log_probs(game, starts))
+    return _play(jax.tree.map(jnp.asarray, game), jnp.asarray(eta, start.dtype), start, steps)
+
+
+@jax.jit
+def _play(game: PlayerGame, eta: Array, start: Array, steps: Array) -> Play:
+    weights = jnp.asarray(game.weights, start.dtype)
+
+    def step(_: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        log, total, payoff, own = carry
+        probs = jnp.exp(log)
+        g = game.payoffs(probs)
+        new = mnpo_step(game, weights, log, g, eta)
+        return new, total + probs, payoff + g, own + jnp.sum(probs * g, axis=-1)
+
+    zeros = jnp.zeros_like(start)
+    log, total, payoff, own = jax.lax.fori_loop(0, steps, step, (start, zeros, zeros, zeros[..., 0]))
+    regret = jnp.sum((jnp.max(payoff, axis=-1) - own) * game.prompts, axis=-1) / steps
+    average = Tabular(jnp.log(total / steps))
+    return Play(Tabular(log, normalised=True), average, regret)
