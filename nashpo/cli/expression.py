@@ -150,6 +150,7 @@ def _fitting(value: Any, annotation: Any, label: str, make: Callable[[Written], 
             return make(value)
         except ValueError as error:
             raise ValueError(f"{label} is {value.name!r}, which is no number, and {error}") from None
+    value = word if annotation is str else value
     if annotation is int and isinstance(value, float) and value == int(value):
         return int(value)
     fits = type(value) in (int, float) if annotation is float else type(value) is annotation

@@ -48,7 +48,7 @@ class Command:
         Raises `ValueError`, naming the option, for one that is unknown, missing, doubled or of the wrong kind.
         """
         parser = self._parser()
-        found, rest = parser.parse_known_args(list(arguments))
+        found, rest = parser.parse_known_args(_joined(arguments))
         if found.help:
             parser.print_help()
             return None
@@ -137,6 +137,18 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         """One sentence instead of the usage."""
         raise ValueError(message.removeprefix("argument ").rstrip(".") + ".")
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--tol -1e-3` as `--tol=-1e-3`: argparse takes a negative number with an exponent for an option."""
+    words: list[str] = []
+    for word in arguments:
+        negative = word.startswith("-") and not math.isnan(_or_nan(word))
+        if negative and words and words[-1].startswith("--") and "=" not in words[-1]:
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def text(word: str) -> str:

@@ -23,10 +23,10 @@ def check_path(option: str, path: str | None, suffixes: Sequence[str]) -> None:
     if path is None:
         return
     file = Path(path)
+    if not file.suffix:
+        raise ValueError(f"{option} {path}: give the name a suffix that says the format, {', '.join(suffixes)}.")
     if file.suffix.lower() not in suffixes:
-        suffix = f"suffix {file.suffix!r}" if file.suffix else "no suffix"
-        hint = nearest(file.suffix, suffixes) if file.suffix else f"; choose from {', '.join(suffixes)}"
-        raise ValueError(f"{option} {path}: {suffix} is no format that can be written{hint}.")
+        raise ValueError(f"{option} {path}: {file.suffix} cannot be written{nearest(file.suffix, suffixes)}.")
     if not file.parent.is_dir():
         raise ValueError(f"{option} {path}: the folder {file.parent} does not exist; create it first.")
     if file.is_dir():

@@ -23,12 +23,12 @@ def show(options: SimpleNamespace, result: "Result", now: Standing, certificate:
     """The policy of a run, its gap and its certificate."""
     screen, game = Screen(), result.game
     screen.line(heading(game, title(options.table)), "bold")
-    done = "reached" if result.status.name == "CONVERGED" else "missed"
+    converged = result.status.name == "CONVERGED"
     steps = f"{result.steps} step{'s' * (result.steps != 1)}"
     screen.line(
         f"{short(describe(result.solver))}, {steps}: duality gap {now.gap:.3g} [{UNITS[game.scale]}], "
-        f"tolerance {options.tol:g} {done}",
-        "green" if done == "reached" else "red",
+        f"tolerance {options.tol:g} {'reached' if converged else 'missed'}",
+        "green" if converged else "red",
     )
     policies(screen, game, now, certificate, options.top, options.precision)
     if certificate is not None:
