@@ -15,10 +15,10 @@ matplotlib.use("agg")
 import jax
 import matplotlib.pyplot as plt
 import mpltern  # noqa: F401  registers the ternary projection
-from nashpo_games import biased_rps
 
 import nashpo
 from nashpo.solvers import EGPO, INPO
+from nashpo_games import biased_rps
 
 jax.config.update("jax_enable_x64", True)
 
