@@ -135,7 +135,7 @@ def test_krylov_directions_solve_the_newton_system(beta, rng):
     payoff = random_table(9, 40)
     p = rng.dirichlet(np.ones(40))
     b = rng.normal(size=40)
-    direction = newton_direction(payoff, p, b, beta, 1e-12, 500)
+    direction = newton_direction(payoff, p, b, beta, 1e-12, 2000)
     assert direction is not None
     covariance = np.diag(p) - np.outer(p, p)
     rest = beta * direction - (payoff - 0.5) @ covariance @ direction - b

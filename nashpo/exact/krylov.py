@@ -48,7 +48,7 @@ def newton_direction(
         if residual <= tol * heads[0]:
             break
         count = len(basis)
-        if count >= limit or (count == 8 and _forecast(off, beta, tol) > limit):
+        if count >= limit or (count == 4 and _forecast(off, beta, tol) > limit):
             return None
         pivots.append(beta + norm * norm / pivots[-1])
         heads.append(residual)

@@ -15,7 +15,7 @@ from nashpo.exact.krylov import newton_direction
 from nashpo.exact.solution import Solution, log_normalise
 
 _FACTOR = 4.0
-_DENSE = 128
+_DENSE = 64
 _SINGLE = 256
 _ABSENT = -1e8
 _STEPS = 40
@@ -77,7 +77,8 @@ def _descend(game: "_Newton", beta: float, tol: float, factor: float, between: f
 
     A finite `between` shortens a stride that fails instead of giving up.
     """
-    reached, theta = max(beta, game.easy_beta()), game.log_reference
+    reached, theta = game.easy_beta(), game.log_reference
+    reached = reached if reached > 2.0 * beta else beta
     known, top = math.inf, 1e12 * reached
     while known == math.inf or factor > 1.001:
         found = game.solve(theta, reached, tol if reached <= beta else min(between, between * reached))
@@ -105,6 +106,7 @@ class _Newton:
         self.payoff, self.log_reference = payoff, log_reference
         self.size = len(log_reference)
         self.krylov = self.size > _DENSE
+        self.limit = int(min(self.size**1.5 / 120.0, 0.25 * self.size))
         self.single: np.ndarray | None = None
         self.steps = 0
         self.method = "Newton, LU"
@@ -135,19 +137,25 @@ class _Newton:
         """Logits with duality gap at most `tol` (0: the float64 floor; inf: good enough to go on); None if stuck."""
         point = self.evaluate(start, beta)
         for _ in range(_STEPS):
+            last = point
             theta, p, gains, residual, spread = point
             variance = float(p @ (residual * residual))
             if tol > 0 and self.close(p, residual, variance, spread) * beta <= 0.9 * min(tol, beta):
                 return theta
-            floor = 16.0 * _EPS * (1.0 - float(np.minimum.reduce(theta)) + float(np.ptp(gains)) / beta)
+            floor = (
+                4.0 * _EPS * (1.0 - float(np.minimum.reduce(theta)) + float(np.maximum.reduce(np.abs(gains))) / beta)
+            )
             if spread <= floor:
                 return theta
             direction = self.direction(p, gains, residual, beta, math.sqrt(variance), tol)
             self.steps += 1
-            accepted = self.search(point, direction, beta)
-            if accepted is None:
+            point = self.search(point, direction, beta)
+            if point is None and not self.krylov:
                 return theta if tol < math.inf and spread <= 1e4 * floor else None
-            point = accepted
+            if point is None:
+                self.krylov, point = False, last
+            elif spread <= 100.0 * floor and point[-1] > 0.25 * spread:
+                return point[0]
         return None
 
     def close(self, p: np.ndarray, residual: np.ndarray, variance: float, spread: float) -> float:
@@ -177,9 +185,9 @@ class _Newton:
         if self.krylov:
             if self.single is None:
                 self.single = self.payoff.astype(np.float32) if self.size > _SINGLE else self.payoff
-            target = 0.3 * math.sqrt(tol / beta) / size if tol < math.inf else 0.3
+            target = 0.6 * math.sqrt(tol / beta) / size if tol < math.inf else 0.3
             forcing = min(0.3, max(min(0.3, size), target, 1e-5))
-            direction = newton_direction(self.single, p, -beta * residual, beta, forcing, max(self.size // 8, 16))
+            direction = newton_direction(self.single, p, -beta * residual, beta, forcing, self.limit)
             if direction is not None:
                 self.method = "Newton, skew Krylov"
                 return direction
