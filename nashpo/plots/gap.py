@@ -52,7 +52,7 @@ def gap(
             linewidth=1.8,
             label=label,
         )
-    if not any(np.any(line.get_ydata() > 0) for line in ax.lines):
+    if not any(np.any(np.asarray(line.get_ydata()) > 0) for line in ax.lines):
         ax.set_ylim(1e-16, 1.0)
     ax.set_yscale("log", nonpositive="mask")
     ax.set_xlabel("step")
