@@ -66,6 +66,36 @@ def test_the_regularised_equilibrium_is_the_fixed_point_whatever_the_weights(opp
     assert np.max(kl(best, logs[-1])) < 1e-6 * np.max(kl(best, logs[0]))
 
 
+def pair_loss_slope(P, log, prior, weights, eta):
+    """Gradient in the log-ratios of `E (h(y) - h(y') - eta (P(y beats mu) - P(y' beats mu)))^2 / 2`, `y, y' ~ mu`."""
+    ratio = log - prior - eta * np.einsum("xij,xj->xi", P, weights)
+    slope = weights[:, :, None] * weights[:, None, :] * (ratio[:, :, None] - ratio[:, None, :])
+    return slope.sum(-1) - slope.sum(-2)
+
+
+def label_loss_slope(P, log, prior, weights, eta):
+    """The same of the loss on labels, `E (h(winner) - h(loser) - eta / 2)^2 / 2`, `y, y' ~ mu`."""
+    ratio = log - prior
+    margin = ratio[:, :, None] - ratio[:, None, :]
+    wins = weights[:, :, None] * weights[:, None, :] * P
+    slope = 2 * wins * (margin - eta / 2)
+    return slope.sum(-1) - slope.sum(-2)
+
+
+@pytest.mark.parametrize("slope", [pair_loss_slope, label_loss_slope])
+def test_pairs_from_the_mixture_and_pairs_from_the_current_policy_give_the_two_kinds_of_opponents(slope):
+    P, log_ref = random_games(26)
+    weights, eta, beta = np.array([0.25, 0.35, 0.4]), 0.5, 0.2
+    for opponents, other in (OPPONENTS, OPPONENTS[::-1]):
+        logs = path(P, log_ref, beta, MNPO(eta, tuple(weights), opponents), STEPS)
+        past = logs[3:0:-1]
+        prior = eta * beta * log_ref + (1 - eta * beta) * np.einsum("j,jxa->xa", weights, past)
+        mixture = np.einsum("j,jxa->xa", weights, np.exp(past))
+        drawn = {"mixture": mixture, "current": np.exp(logs[3])}
+        np.testing.assert_allclose(slope(P, logs[4], prior, drawn[opponents], eta), 0.0, atol=1e-14)
+        assert np.max(np.abs(slope(P, logs[4], prior, drawn[other], eta))) > 1e-4
+
+
 def local_rate(eta, beta, omega, weights, opponents):
     """The modulus of the largest root of the linearised recursion."""
     share = np.array(weights) / np.sum(weights)

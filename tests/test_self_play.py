@@ -7,7 +7,7 @@ import pytest
 from cyclic import biased_cycle, interior_games, minimax
 from recursions import equilibrium, iterate, kl, mirror, nash_md, normalise, path, random_games, win_rates
 from scipy.optimize import minimize
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 import nashpo
 from nashpo.learners.half_baseline import constrained_regression
@@ -192,6 +192,29 @@ def test_the_constrained_regression_never_overflows_in_single_precision():
     probs = np.exp(normalise(log_pi + np.asarray(single, float)))
     np.testing.assert_allclose(probs, np.exp(log_pi + exact), atol=2e-4)
     assert np.max(np.abs(solve(log_pi, np.zeros_like(target)))) < 1e-30
+
+
+def test_the_published_step_size_never_leaves_the_finite_numbers():
+    P, log_ref = random_games(14)
+    game = nashpo.Game.from_table(np.float32(P), reference=np.float32(np.exp(log_ref)))
+    result = nashpo.solve(game, SPPO(1000.0, "half"), steps=STEPS).check()
+    assert result.policy.probs().dtype == jnp.float32
+    np.testing.assert_allclose(result.policy.probs().sum(-1), 1.0, atol=1e-5)
+
+
+def test_the_dno_loss_is_stationary_at_its_step_for_pairs_from_anywhere():
+    P, log_ref = random_games(15)
+    rng = np.random.default_rng(15)
+    eta = 0.7
+    step = path(P, log_ref, 0.0, DNO(eta), STEPS)[1]
+    rates = win_rates(P, log_ref)
+    target = expit(rates[:, :, None] - rates[:, None, :])
+    ratio = (step - log_ref) / eta
+    guess = expit(ratio[:, :, None] - ratio[:, None, :])
+    left, right = rng.dirichlet(np.ones(6), size=(2, len(P)))
+    slope = left[:, :, None] * right[:, None, :] * (guess - target)
+    np.testing.assert_allclose(slope.sum(-1) - slope.sum(-2), 0.0, atol=1e-14)
+    np.testing.assert_allclose(guess, target, atol=1e-14)
 
 
 @pytest.mark.slow
