@@ -2,9 +2,9 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.stage import Move, Stage, UpdateRule, against, step_size
 from nashpo.struct import record
@@ -63,7 +63,7 @@ class MPO(UpdateRule):
     def check(self, beta: Scalar, bound: float) -> None:
         """Refuse a magnet without weight or without a period, and what `UpdateRule.check` refuses."""
         alpha = beta if self.alpha is None else self.alpha
-        if isinstance(alpha, jax.core.Tracer) or isinstance(self.every, jax.core.Tracer):
+        if isinstance(alpha, Tracer) or isinstance(self.every, Tracer):
             return
         if not np.all(np.asarray(alpha) > 0) or not np.all(np.isfinite(alpha)):
             source = "the game's beta, which is what alpha=None takes" if self.alpha is None else "alpha"

@@ -1,7 +1,7 @@
 """Mirror descent against an opponent that is pulled towards the reference: Nash-MD."""
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.stage import Opponent, Stage, UpdateRule, pull, step_size
 from nashpo.struct import record
@@ -50,7 +50,7 @@ class NashMD(UpdateRule):
 
     def check(self, beta: Scalar, bound: float) -> None:
         """Refuse a weight of the reference outside [0, 1], and what `UpdateRule.check` refuses."""
-        given = self.mix is not None and not isinstance(self.mix, jax.core.Tracer)
+        given = self.mix is not None and not isinstance(self.mix, Tracer)
         if given and not np.all((np.asarray(self.mix) >= 0) & (np.asarray(self.mix) <= 1)):
             raise ValueError(f"NashMD(mix={self.mix}): the weight of the reference in the opponent must be in [0, 1].")
         super().check(beta, bound)

@@ -2,9 +2,9 @@
 
 import warnings
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.game import Game
 from nashpo.learners.exact import Exact
@@ -57,7 +57,7 @@ class RegretMatching:
 
     def check(self, game: Game, bound: float) -> None:
         """Warn of a KL penalty, which this algorithm does not play."""
-        if not isinstance(game.beta, jax.core.Tracer) and np.any(np.asarray(game.beta) > 0):
+        if not isinstance(game.beta, Tracer) and np.any(np.asarray(game.beta) > 0):
             warnings.warn(
                 f"RegretMatching solves the game without KL penalty; beta = {game.beta} is ignored, so the duality gap "
                 "does not go to zero. Use EGPO for this game.",
