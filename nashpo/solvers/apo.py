@@ -88,6 +88,7 @@ class APO(UpdateRule):
 
     def check(self, beta: Scalar, bound: float) -> None:
         """Refuse a momentum outside [0, 1) and two step sizes that disagree."""
+        super().check(beta, bound)
         if not isinstance(self.momentum, Tracer) and not np.all((0 <= self.momentum) & (self.momentum < 1)):
             raise ValueError(f"APO(momentum={self.momentum}): momentum is at least 0 and below 1.")
         if _ANSWER in self._base.stored:
@@ -98,7 +99,6 @@ class APO(UpdateRule):
             raise ValueError(
                 f"APO(eta={eta}, base={name}(eta={own})): two step sizes. Give the class, base={name}, or the same eta."
             )
-        super().check(beta, bound)
         self._base.check(beta, bound)
 
     def check_game(self, game: Any) -> None:
