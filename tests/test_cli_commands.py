@@ -239,6 +239,16 @@ def test_the_progress_run_is_the_same_run(capsys):
     assert not worthwhile(game, 10**9), "nobody watches a test"
 
 
+def test_games_too_large_for_a_table_are_solved_without_one(capsys, monkeypatch):
+    from nashpo.cli import report
+
+    monkeypatch.setattr(report, "LARGEST_TABLE", 8)
+    code, out, err = run(capsys, "solve", GAME)
+    assert code == 0 and "exact" not in out
+    assert err == "nashpo: warning: no exact equilibrium: a table of 3 items is too large to write out.\n"
+    assert "too large to write out" in run(capsys, "describe", GAME)[2]
+
+
 SCRIPT = """
 import sys
 from nashpo.cli import main

@@ -44,6 +44,13 @@ def test_small_numbers_do_not_show_as_zero():
     assert fixed(np.array([0.25, 4e-6, 0.0, 6e-4]), 3) == ["0.250", "<0.001", "0.000", "0.001"]
 
 
+def test_names_cannot_steer_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    Screen().table([Column("item", ["a\x1b[31m", "b\nc"], right=False), Column("probability", ["0.5", "0.5"])])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[1].startswith("a?[31m ") and lines[2].startswith("b?c ")
+
+
 SCRIPT = """
 import numpy as np
 from nashpo.cli.screen import Column, Screen

@@ -4,6 +4,7 @@ One file per command. Nothing here imports JAX before the command line has been 
 """
 
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)

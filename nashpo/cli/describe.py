@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     import numpy as np
 
     from nashpo.cli.inputs import item_names, load_game, title
-    from nashpo.cli.report import value
+    from nashpo.cli.report import LARGEST_TABLE, value
     from nashpo.describe import describe
     from nashpo.equilibrium import equilibrium
     from nashpo.game import Game
@@ -47,6 +47,8 @@ def run(arguments: Sequence[str]) -> int:
     game = load_game(options.table, beta=0.0)
     if options.prompt >= game.shape[0]:
         raise ValueError(f"--prompt {options.prompt}: the table has the prompts 0 to {game.shape[0] - 1}.")
+    if game.shape[0] * game.shape[1] ** 2 > LARGEST_TABLE:
+        raise ValueError(f"{options.table}: a table of {game.shape[1]} items is too large to write out.")
     table = np.asarray(game.oracle.table(), float)[options.prompt]
     one = Game.from_table(table, items=item_names(game), scale=game.scale)
     report, lottery = describe(table, value(game)), equilibrium(one)

@@ -45,11 +45,10 @@ def load_game(spec: str, beta: float | None, reference: str | None = None) -> Ga
 
 
 def looks_like_file(spec: str) -> bool:
-    """Whether the word is a path: it exists, has a folder, or ends like a file of tables."""
+    """Whether the word is a path: there is such a file, it has a folder, or ends like a file of tables."""
     return (
-        Path(spec).exists()
+        Path(spec).is_file()
         or os.sep in spec
-        or spec.startswith("~")
         or Path(spec).suffix.lower() in (".csv", ".npz", ".txt", ".tsv", ".json", ".xlsx")
     )
 

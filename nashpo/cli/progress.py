@@ -27,13 +27,14 @@ def drive_with_progress(game: Game, solver: Any, settings: dict[str, Any]) -> Re
         MofNCompleteColumn(),
         TextColumn("steps"),
         BarColumn(bar_width=None),
-        TextColumn("gap {task.fields[gap]:.1e}"),
+        TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
-        task = progress.add_task("solve", total=settings["steps"], gap=float("nan"))
+        task = progress.add_task("solve", total=settings["steps"], note="compiling")
 
         def show(result: Result) -> None:
-            progress.update(task, completed=result.steps, gap=float(result.trace["duality_gap"][-1]))
+            note = f"gap {result.trace['duality_gap'][-1]:.1e}"
+            progress.update(task, completed=result.steps, note=note)
 
         return drive(game, solver, callback=show, **settings)

@@ -1,5 +1,6 @@
 """The numbers that a finished run is reported with, on the host, in float64."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from nashpo.metrics import best_response, duality_gap
 from nashpo.oracles.base import VALUE
 from nashpo.policies.tabular import Tabular
 
+LARGEST_TABLE = 64_000_000
+"""Entries of the largest table that is written out: 8,000 items, half a gibibyte."""
 UNITS = {"probability": "win probability", "score": "score (log-odds)"}
 
 
@@ -71,8 +74,15 @@ class Certificate:
         }
 
 
-def certify(game: Game, policy: np.ndarray) -> Certificate:
-    """The certificate for probabilities `[X, A]`, from `nashpo.equilibrium`, which no solver takes part in."""
+def certify(game: Game, policy: np.ndarray) -> Certificate | None:
+    """The certificate for probabilities `[X, A]`, from `nashpo.equilibrium`, which no solver takes part in.
+
+    None, with a warning, for a game too large to write out as a table.
+    """
+    contexts, count = game.shape
+    if contexts * count * count > LARGEST_TABLE:
+        warnings.warn(f"no exact equilibrium: a table of {count} items is too large to write out.", stacklevel=2)
+        return None
     from nashpo.equilibrium import equilibrium
 
     exact = equilibrium(game)

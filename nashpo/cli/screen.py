@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -49,7 +50,7 @@ class Screen:
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of text, wrapped between words on a narrow terminal."""
-        self._console.print(Text(text, style=style), soft_wrap=not self._fixed)
+        self._console.print(Text(_plain(text), style=style), soft_wrap=not self._fixed)
 
     def entry(self, name: str, text: str) -> None:
         """A name, and under it what it is."""
@@ -61,7 +62,7 @@ class Screen:
 
         The first two columns always stay; a name that is too long is cut with an ellipsis.
         """
-        widths = {id(c): max(map(len, (c.title, *c.cells))) for c in columns}
+        widths = {id(c): max(cell_len(_plain(cell)) for cell in (c.title, *c.cells)) for c in columns}
         shown = _fitting(columns, widths, self.width) if self._fixed else list(columns)
         free = self.width - sum(widths[id(c)] + 2 for c in shown)
         if bar is not None and self.bars and free >= 10:
@@ -71,7 +72,7 @@ class Screen:
             justify = "right" if column.right else "left"
             table.add_column(column.title, justify=justify, style=column.style, no_wrap=True, overflow="ellipsis")
         for cells in zip(*(c.cells for c in shown), strict=True):
-            table.add_row(*map(Text, cells))
+            table.add_row(*(Text(_plain(cell)) for cell in cells))
         if not self._fixed:
             self._console.width = max(self.width, sum(widths[id(c)] + 2 for c in shown))
         self._console.print(table)
@@ -83,6 +84,11 @@ def _fitting(columns: Sequence[Column], widths: dict[int, int], width: int) -> l
     while len(shown) > 2 and sum(widths[id(c)] + 2 for c in shown) - 2 > width:
         shown.remove(max(shown[2:], key=lambda c: (c.rank, columns.index(c))))
     return shown
+
+
+def _plain(text: str) -> str:
+    """The text without characters that would steer a terminal or break a row."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _bars(values: np.ndarray, width: int) -> list[str]:
