@@ -15,6 +15,7 @@ matplotlib.use("agg")
 import jax
 import matplotlib.pyplot as plt
 import mpltern  # noqa: F401  registers the ternary projection
+from matplotlib.figure import Figure
 
 import nashpo
 from nashpo.solvers import EGPO, INPO
@@ -32,7 +33,7 @@ RULES = {
 }
 
 
-def draw(steps: int) -> plt.Figure:
+def draw(steps: int) -> Figure:
     """Gap curves on the left, paths through the simplex on the right."""
     game = biased_rps(rock=0.95, paper=0.8, scissors=0.9, beta=BETA)
     options = {"steps": steps, "start": START, "metrics": [nashpo.metrics.probs]}
