@@ -89,7 +89,7 @@ class APO(UpdateRule):
     def check(self, beta: Scalar, bound: float) -> None:
         """Refuse a momentum outside [0, 1) and two step sizes that disagree."""
         super().check(beta, bound)
-        if not isinstance(self.momentum, Tracer) and not np.all((0 <= self.momentum) & (self.momentum < 1)):
+        if not isinstance(self.momentum, Tracer) and not np.all((self.momentum >= 0) & (self.momentum < 1)):
             raise ValueError(f"APO(momentum={self.momentum}): momentum is at least 0 and below 1.")
         if _ANSWER in self._base.stored:
             raise ValueError(f"APO(base={type(self._base).__name__}): the base has a slot {_ANSWER!r} of its own.")
