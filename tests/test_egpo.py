@@ -27,7 +27,7 @@ import nashpo
 from nashpo.logspace import kl as precise_kl
 from nashpo.oracles import Table
 from nashpo.policies import Tabular
-from nashpo.solvers import EGPO, INPO
+from nashpo.solvers import EGPO, INPO, OnlineIPO
 from nashpo.stage import StepSizeWarning
 from nashpo.struct import record
 
@@ -118,13 +118,32 @@ def test_real_tables_take_as_many_steps_as_the_law_says(data, name):
         assert kl(np.log(exact), result.policy.log_probs()[0]) < 1e-12 / (2 * beta) * 10
 
 
+@pytest.mark.parametrize("rule", [EGPO, INPO, OnlineIPO])
 @pytest.mark.parametrize("beta", BETAS)
-def test_equilibrium_does_not_move(beta):
+def test_equilibrium_does_not_move(beta, rule):
     """The exact answer of Newton's method, handed to the solver."""
     P, log_ref = random_games(5)
-    log_star = equilibrium(P, log_ref, beta)
-    iterates = path(P, log_ref, beta, EGPO(1 / (beta + 0.5)), STEPS, start=log_star)
+    game = nashpo.Game.from_table(P, beta=beta, reference=np.exp(log_ref))
+    log_star = nashpo.equilibrium(game).log_probs()
+    eta = min(4 * beta / (1 + 4 * beta**2), 1 / (beta + 0.5))
+    iterates = path(P, log_ref, beta, rule(eta), STEPS, start=log_star)
     np.testing.assert_allclose(iterates, np.broadcast_to(log_star, iterates.shape), atol=1e-12 / beta)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_the_proven_factor_over_many_games_and_what_twice_the_step_does(seed):
+    beta, every = 0.01, 500
+    P, log_ref = random_games(20 + seed, count=60, actions=10)
+    log_star = equilibrium(P, log_ref, beta)
+    for start in (log_ref, adversarial_starts(log_ref, seed)):
+        eta = 1 / (beta + 0.5)
+        distance = precise_kl(log_star, path(P, log_ref, beta, EGPO(eta), every, start=start))
+        assert np.all((distance[1:] <= (1 - eta * beta) * distance[:-1] * (1 + 1e-9))[distance[:-1] > 1e-24])
+    with pytest.warns(StepSizeWarning, match="proven up to"):
+        distance = precise_kl(log_star, path(P, log_ref, beta, EGPO(2 * eta), every, start=start))
+    worst = np.max((distance[1:] / distance[:-1])[distance[:-1] > 1e-10])
+    assert worst > 1.0, "no contraction at twice the limit"
 
 
 def test_rock_paper_scissors_converges_where_mirror_descent_cycles():
