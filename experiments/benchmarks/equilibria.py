@@ -1,0 +1,141 @@
+"""Exact equilibria against other programs: every answer is checked before its time counts."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from peers import KL_PEERS, LOTTERY_PEERS, Peer
+from timing import Timing, side_by_side
+
+import nashpo
+from nashpo.exact import certify, kl_equilibrium, maximal_lottery
+from nashpo_games import embedded, random_constant_sum
+
+KL_GAP = 1e-10
+LOTTERY_GAP = 1e-12
+SAME_POINT = 1e-8
+KL_TARGETS = {0.01: {100: 6.0, 300: 8.0, 1000: 7.0}, 0.1: {100: 2.5, 300: 2.5, 1000: 2.5}}
+GAMBIT_TARGETS = {10: 40.0, 30: 200.0, 100: 1500.0}
+LOTTERY_TARGETS = {"uniform": {1000: 6.0, 3000: 7.0}, "embedded": {1000: 6.0, 3000: 15.0}}
+GAMES = ("uniform", "embedded")
+
+
+def table(game: str, n: int) -> np.ndarray:
+    """Uniform random win probabilities, or those of random embeddings in 8 dimensions."""
+    made = random_constant_sum(n, seed=1) if game == "uniform" else embedded(n, d=8, seed=1, scale="probability")
+    return np.ascontiguousarray(made.oracle.table()[0])
+
+
+def kl(sizes: tuple[int, ...], betas: tuple[float, ...], repeats: int, budget: float) -> list[dict[str, Any]]:
+    """`beta > 0`: the array function to a gap of 1e-10, and the public call to the rounding floor."""
+    race = _Race(KL_PEERS, budget)
+    rows = []
+    for beta in betas:
+        for game in GAMES:
+            for n in sizes:
+                P = table(game, n)
+                exact = nashpo.equilibrium(nashpo.Game.from_table(P, beta=beta))
+                reference = np.full(n, -math.log(n))
+                own: dict[str, Callable[[], np.ndarray]] = {
+                    "nashpo": lambda P=P, r=reference, b=beta: np.exp(kl_equilibrium(P, r, b, tol=KL_GAP).log_policy),
+                    "public": lambda P=P, b=beta: nashpo.equilibrium(nashpo.Game.from_table(P, beta=b)).probs()[0],
+                }
+                times = race.run(own, (game, beta), n, P, (beta, KL_GAP), repeats)
+                row = {"section": "kl", "game": game, "n": n, "beta": beta}
+                rows.append(row | _report(times, P, beta, KL_GAP, exact.probs()[0], KL_TARGETS.get(beta, {}).get(n)))
+                gambit = rows[-1]["candidates"].get("gambit", {}).get("ratio")
+                wanted = GAMBIT_TARGETS.get(n) if beta == 0.01 else None
+                if gambit and wanted:
+                    rows[-1] |= {"gambit_target": wanted, "gambit_met": gambit >= wanted}
+    return rows
+
+
+def lottery(sizes: tuple[int, ...], repeats: int, budget: float) -> list[dict[str, Any]]:
+    """`beta = 0`, to 1e-12."""
+    race = _Race(LOTTERY_PEERS, budget)
+    rows = []
+    for game in GAMES:
+        for n in sizes:
+            P = table(game, n)
+            own: dict[str, Callable[[], np.ndarray]] = {
+                "nashpo": lambda P=P: np.exp(maximal_lottery(P - 0.5).log_policy),
+                "public": lambda P=P: nashpo.equilibrium(nashpo.Game.from_table(P)).probs()[0],
+            }
+            times = race.run(own, (game, 0.0), n, P, (), repeats)
+            row = {"section": "lottery", "game": game, "n": n, "beta": 0.0}
+            target = LOTTERY_TARGETS[game].get(n)
+            rows.append(row | _report(times, P, 0.0, LOTTERY_GAP, times["nashpo"].answer, target))
+    return rows
+
+
+class _Race:
+    """Peers on tables of growing size; one that would take too long on the next size is left out."""
+
+    def __init__(self, peers: tuple[Peer, ...], budget: float) -> None:
+        self.peers, self.budget = peers, budget
+        self.seen: dict[tuple, tuple[int, float]] = {}
+        self.warm: set[str] = set()
+
+    def run(self, own: dict[str, Callable], kind: tuple, n: int, P: np.ndarray, extra: tuple, repeats: int):
+        runs, absent = dict(own), {}
+        for peer in self.peers:
+            reason = self._reason_to_skip(peer, kind, n)
+            if reason:
+                absent[peer.name] = Timing(note=reason)
+            else:
+                self._compile(peer, extra)
+                runs[peer.name] = partial(peer.solve, P, *extra)
+        times = side_by_side(runs, repeats, self.budget)
+        for name, timing in times.items():
+            failed = not timing.rounds
+            self.seen[(name, *kind)] = (n, self.budget * 30 if failed else timing.seconds)
+        return times | absent
+
+    def _reason_to_skip(self, peer: Peer, kind: tuple, n: int) -> str:
+        if not peer.installed:
+            return "not installed"
+        if n > peer.largest:
+            return "too large"
+        before, seconds = self.seen.get((peer.name, *kind), (n, 0.0))
+        return "too slow" if seconds * (n / before) ** 2 > 6 * self.budget else ""
+
+    def _compile(self, peer: Peer, extra: tuple) -> None:
+        """Imports and just-in-time compilation are not timed."""
+        if peer.name not in self.warm:
+            self.warm.add(peer.name)
+            try:
+                peer.solve(table("uniform", 5), *extra)
+            except Exception:  # it will be reported where it is timed
+                return
+
+
+def _report(
+    times: dict[str, Timing], P: np.ndarray, beta: float, wanted: float, exact: np.ndarray, target: float | None
+) -> dict[str, Any]:
+    """Medians, ratios to ours, and how good each answer is; only answers that are good enough compete."""
+    ours = times["nashpo"].seconds
+    candidates: dict[str, dict[str, Any]] = {}
+    for name, timing in times.items():
+        if timing.answer is None:
+            candidates[name] = {"note": timing.note}
+            continue
+        p = np.asarray(timing.answer, float)
+        with np.errstate(divide="ignore"):
+            log_policy = np.maximum(np.log(p / p.sum()), -1e9)
+        gap = certify(P, 0.5, np.full(len(p), -math.log(len(p))), beta, log_policy)[0]
+        candidates[name] = {
+            "seconds": timing.seconds, "rounds": timing.rounds, "ratio": timing.seconds / ours,
+            "gap": gap, "distance": float(np.max(np.abs(p - exact))), "good": bool(gap <= wanted),
+        }  # fmt: skip
+        if name == "gambit":
+            candidates[name]["good"] = candidates[name]["distance"] <= SAME_POINT
+    good = {name: c["ratio"] for name, c in candidates.items() if c.get("good") and name not in ("nashpo", "public")}
+    best = min(good, key=lambda name: good[name]) if good else None
+    report: dict[str, Any] = {"seconds": ours, "candidates": candidates, "best": best}
+    if best is not None:
+        report["ratio"] = good[best]
+        if target is not None:
+            report |= {"target": target, "met": good[best] >= target}
+    return report
