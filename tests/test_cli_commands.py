@@ -206,6 +206,26 @@ def test_describe_agrees_with_the_stored_statistics(capsys, data):
     assert "maximal lottery: 3 of 22 items, unique" in out and "19 more items" in out
 
 
+def test_files_are_read_as_the_options_say(capsys, tmp_path):
+    (tmp_path / "drinks.csv").write_text("item,tea,coffee\ntea,0,3\ncoffee,1,0\n")
+    assert run(capsys, "describe", "drinks.csv")[0] == 2
+    plain = json.loads(run(capsys, "describe", "drinks.csv", "--format", "wins", "--json")[1])
+    assert plain["largest_margin"] == 0.25 and plain["condorcet_winner"] == "tea"
+    shrunk = json.loads(run(capsys, "describe", "drinks.csv", "--format", "wins", "--prior", 2, "--json")[1])
+    assert shrunk["largest_margin"] == pytest.approx(5 / 8 - 0.5)
+    (tmp_path / "scores.csv").write_text("item,tea,coffee\ntea,0,3\ncoffee,-3,0\n")
+    code, out, _ = run(capsys, "solve", "scores.csv", "--scale", "score")
+    assert code == 0 and "payoff score (log-odds)" in out and "[score (log-odds)]" in out
+    assert "--prior says how a file is read" in run(capsys, "solve", GAME, "--prior", 1)[2]
+    assert "--ties is 'hlaf', but must be one of half, drop, error" in run(capsys, "solve", GAME, "--ties", "hlaf")[2]
+
+
+def test_describe_draws_the_table(capsys, tmp_path):
+    code, out, _ = run(capsys, "describe", GAME, "--plot", "table.png")
+    assert code == 0 and out.endswith("written: table.png\n")
+    assert (tmp_path / "table.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_games_and_solvers_are_listed(capsys, monkeypatch):
     import nashpo_games
     from nashpo import catalog

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nashpo.cli import OK
 from nashpo.cli.options import Command, Option, count, text, yes_or_no
+from nashpo.cli.reading import READING, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +23,9 @@ COMMAND = Command(
         Option("prompt", count(0), "which prompt of a table with several (default 0)", 0, "N"),
         Option("top", count(1), "most rows to print (default 25)", 25, "N"),
         Option("precision", count(1), "decimals to print (default 4)", 4, "N"),
+        Option("plot", text, "draw the table as a heat map: .png, .svg or .pdf", metavar="FILE"),
         Option("json", yes_or_no, "print JSON instead of a table", False),
+        *READING,
         Option("config", text, "TOML file with any of these options; the command line wins", metavar="FILE"),
     ),
     epilog="The maximal lottery is the equilibrium without KL penalty: no response beats it on average.",
@@ -33,8 +37,10 @@ def run(arguments: Sequence[str]) -> int:
     options = COMMAND.read(arguments)
     if options is None:
         return OK
+    from nashpo.cli.output import PICTURES, check_path, write
     from nashpo.cli.startup import prepare
 
+    check_path("--plot", options.plot, PICTURES)
     prepare()
     import numpy as np
 
@@ -44,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     from nashpo.equilibrium import equilibrium
     from nashpo.game import Game
 
-    game = load_game(options.table, beta=0.0)
+    game = load_game(options.table, beta=0.0, reading=reading(options))
     if options.prompt >= game.shape[0]:
         raise ValueError(f"--prompt {options.prompt}: the table has the prompts 0 to {game.shape[0] - 1}.")
     if game.shape[0] * game.shape[1] ** 2 > LARGEST_TABLE:
@@ -62,12 +68,16 @@ def run(arguments: Sequence[str]) -> int:
             for name, p, score in zip(item_names(game), lottery.probs()[0], report.copeland_scores, strict=True)
         ],
     }
+    if options.plot is not None:
+        from nashpo.cli.picture import draw_table
+
+        write(options.plot, lambda path: draw_table(path, one, document["game"]))
     if options.json:
         from nashpo.cli.output import json_text
 
         print(json_text(document), end="")
     else:
-        _show(game, document, lottery.probs()[0], options.top, options.precision)
+        _show(game, document, lottery.probs()[0], options)
     return OK
 
 
@@ -93,12 +103,12 @@ def _document(name: str, game: "Game", prompt: int, report: "Description") -> di
     }
 
 
-def _show(game: "Game", document: dict[str, Any], lottery: "np.ndarray", top: int, digits: int) -> None:
+def _show(game: "Game", document: dict[str, Any], lottery: "np.ndarray", options: SimpleNamespace) -> None:
     import numpy as np
 
     from nashpo.cli.screen import Column, Screen, fixed
 
-    screen = Screen()
+    screen, top = Screen(), options.top
     prompts = "" if game.shape[0] == 1 else f", prompt {document['prompt']} of {document['prompts']}"
     screen.line(f"{document['game']}: {document['items']} items{prompts}, payoff {document['payoff']}", "bold")
     smith = document["smith_set"]
@@ -129,10 +139,12 @@ def _show(game: "Game", document: dict[str, Any], lottery: "np.ndarray", top: in
     screen.table(
         [
             Column("item", [rows[i]["item"] for i in shown], right=False, style="bold"),
-            Column("probability", fixed(lottery[shown], digits)),
+            Column("probability", fixed(lottery[shown], options.precision)),
             Column("beats", [f"{rows[i]['copeland_score']:g}" for i in shown], rank=1),
         ],
         bar=lottery[shown],
     )
     if len(order) > top:
         screen.line(f"... {len(order) - top} more items", "dim")
+    if options.plot is not None:
+        screen.line(f"written: {options.plot}")

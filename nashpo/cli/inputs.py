@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from nashpo.cli.options import Option, at_least_zero, text
 from nashpo.game import Game
 from nashpo.tables import read_table, to_game
 from nashpo.tables.text import read_text
@@ -19,17 +20,22 @@ BETA = 0.1
 """The KL weight of a game whose file says none."""
 
 
-def load_game(spec: str, beta: float | None, reference: str | None = None) -> Game:
+def load_game(
+    spec: str, beta: float | None, reference: str | None = None, reading: Mapping[str, Any] = MappingProxyType({})
+) -> Game:
     """The game in a file, or a shipped one: `pokemon_types`, `n_cycle:n=5`, `package.module:name`.
 
-    `beta` and `reference` (a policy file; None: the game's own) replace what the file or game says.
+    `beta` and `reference` (a policy file; None: the game's own) replace what the file or game says. `reading` are
+    arguments of `nashpo.tables.read_table`.
 
     Raises `ValueError`, naming the file, line, item or parameter.
     """
     if looks_like_file(spec):
-        table = read_table(spec)
+        table = read_table(spec, **reading)
         weight = beta if beta is not None else BETA if table.beta is None else table.beta
         game = to_game(table, beta=weight)
+    elif reading:
+        raise ValueError(f"--{next(iter(reading))} says how a file is read; {spec!r} is the name of a game.")
     else:
         from nashpo.catalog import build_game
 
@@ -137,20 +143,3 @@ def _prompt(value: Any, contexts: int, where: str) -> int:
     if not 0 <= prompt < contexts:
         raise ValueError(f"{where}: prompt is {value!r}, but the game has the prompts 0 to {contexts - 1}.")
     return prompt
-
-
-TABLE = Option("table", text, "a table file, or the name of a game", metavar="TABLE", required=True)
-GAME_OPTIONS = (
-    Option(
-        "beta",
-        at_least_zero,
-        f"KL weight of the game; 0 plays without penalty (default: the table's own, else {BETA:g})",
-        metavar="B",
-    ),
-    Option(
-        "reference",
-        text,
-        'policy that the KL penalty is measured from: a policy file or "uniform" (default: the table\'s own)',
-        metavar="FILE",
-    ),
-)

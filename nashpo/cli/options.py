@@ -197,6 +197,17 @@ def count(least: int) -> Callable[[str], int]:
     return convert
 
 
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of the words."""
+
+    def convert(word: str) -> str:
+        if word not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return word
+
+    return convert
+
+
 def yes_or_no(word: str) -> bool:
     """The kind of a flag; flags have no text to convert."""
     raise ValueError("true or false")

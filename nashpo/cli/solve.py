@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nashpo.cli import FAILED, OK
 from nashpo.cli.options import Command, Option, at_least_zero, count, positive, text, yes_or_no
+from nashpo.cli.reading import READING, reading
 
 if TYPE_CHECKING:
     from nashpo.cli.report import Certificate, Standing
@@ -34,6 +35,7 @@ COMMAND = Command(
         Option("output", text, "write the result: .json, .csv (policy) or .nc (everything)", metavar="FILE"),
         Option("json", yes_or_no, "print JSON instead of a table", False),
         Option("no-certificate", yes_or_no, "leave out the exact equilibrium", False),
+        *READING,
         Option("config", text, "TOML file with any of these options; the command line wins", metavar="FILE"),
     ),
     epilog="""a SPEC is a name, or a name with settings:
@@ -83,7 +85,7 @@ def solve(options: SimpleNamespace) -> "Result":
     from nashpo.cli.inputs import load_game, load_policy
     from nashpo.cli.progress import drive_with_progress, worthwhile
 
-    game = load_game(options.table, options.beta, options.reference)
+    game = load_game(options.table, options.beta, options.reference, reading(options))
     solver = make_solver(options.solver, game, options.eta, options.steps)
     start = None if options.start is None else load_policy(options.start, game)[0]
     settings: dict[str, Any] = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nashpo.cli import FAILED, OK, complain
 from nashpo.cli.options import Command, Option, at_least_zero, count, text, yes_or_no
+from nashpo.cli.reading import READING, reading
 
 if TYPE_CHECKING:
     from nashpo.cli.report import Standing
@@ -29,6 +30,7 @@ COMMAND = Command(
         Option("precision", count(1), "decimals to print (default 4)", 4, "N"),
         Option("json", yes_or_no, "print JSON instead of a table", False),
         Option("no-certificate", yes_or_no, "leave out the exact equilibrium", False),
+        *READING,
         Option("config", text, "TOML file with any of these options; the command line wins", metavar="FILE"),
     ),
     epilog="exit codes: 0 the gap is at most --tol, 1 it is larger, 2 bad input",
@@ -47,10 +49,10 @@ def run(arguments: Sequence[str]) -> int:
     from nashpo.cli.report import certify, standing
     from nashpo.policies import Tabular
 
-    game = load_game(options.table, options.beta, options.reference)
+    game = load_game(options.table, options.beta, options.reference, reading(options))
     probs, beta = load_policy(options.policy, game)
     if options.beta is None and beta is not None and beta != float(game.beta):
-        game = load_game(options.table, beta, options.reference)
+        game = load_game(options.table, beta, options.reference, reading(options))
     now = standing(game, Tabular.from_probs(probs))
     certificate = None if options.no_certificate else certify(game, now.policy)
     document = _document(options, game, now)
