@@ -8,7 +8,7 @@ from nashpo.game import Game
 from nashpo.learners.targets import TARGETS
 from nashpo.logspace import log_softmax
 from nashpo.policies.base import EnumerablePolicy
-from nashpo.policies.tabular import Tabular
+from nashpo.policies.tabular import Tabular, running_mean, tabulate
 from nashpo.stage import Blend, Opponent, Slot, Stage
 from nashpo.struct import record
 from nashpo.typing import Array, Key
@@ -23,7 +23,7 @@ class Exact:
 
     def init(self, policy: EnumerablePolicy, like: Array) -> Tabular:
         """The table of any policy, in the precision of `like`."""
-        return _normalised(jnp.asarray(policy.log_probs(), like.dtype))
+        return tabulate(policy, like)
 
     def carry(self, policy: Tabular) -> None:
         """Nothing is remembered between fits."""
@@ -41,10 +41,7 @@ class Exact:
 
     def average(self, average: Tabular, policy: Tabular, count: Array) -> Tabular:
         """The arithmetic mean of `count + 1` policies from the mean of `count` and one more."""
-        log_count = jnp.log(count.astype(policy.logits.dtype))
-        log_total = jnp.log1p(count.astype(policy.logits.dtype))
-        old = average.log_probs() + (log_count - log_total)
-        return _normalised(jnp.logaddexp(old, policy.log_probs() - log_total))
+        return running_mean(average, policy, count)
 
 
 def _normalised(log_probs: Array) -> Tabular:

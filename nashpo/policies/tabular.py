@@ -51,6 +51,28 @@ class Tabular:
         return jax.random.categorical(key, logits[:, None, :], shape=(len(prompts), count))
 
 
+def tabulate(policy: EnumerablePolicy, like: Array) -> Tabular:
+    """The table of any policy that can be listed, in JAX and in the precision of `like`.
+
+    >>> tabulate(Tabular.from_probs([0.25, 0.75]), jnp.zeros(2)).normalised
+    True
+    """
+    return Tabular(jnp.asarray(policy.log_probs(), like.dtype), normalised=True)
+
+
+def running_mean(average: Tabular, policy: Tabular, count: Array) -> Tabular:
+    """The arithmetic mean of `count + 1` policies from the mean of `count` and one more, in log space.
+
+    >>> first, second = (Tabular.from_probs(jnp.array(probs)) for probs in ([0.2, 0.8], [0.4, 0.6]))
+    >>> [round(p, 3) for p in running_mean(first, second, jnp.ones(())).probs()[0].tolist()]
+    [0.3, 0.7]
+    """
+    log_count = jnp.log(count.astype(policy.logits.dtype))
+    log_total = jnp.log1p(count.astype(policy.logits.dtype))
+    old = average.log_probs() + (log_count - log_total)
+    return Tabular(jnp.logaddexp(old, policy.log_probs() - log_total), normalised=True)
+
+
 def as_policy(policy: object) -> EnumerablePolicy:
     """`policy` itself if it can list its log-probabilities, else the table of the probabilities given.
 

@@ -3,10 +3,9 @@
 import jax.numpy as jnp
 
 from nashpo.game import Game
-from nashpo.learners.exact import Exact
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.policies.base import EnumerablePolicy
-from nashpo.policies.tabular import Tabular
+from nashpo.policies.tabular import Tabular, running_mean, tabulate
 from nashpo.struct import record
 from nashpo.typing import Array, Key
 
@@ -43,14 +42,14 @@ class FictitiousPlay:
 
     def init(self, game: Game, start: EnumerablePolicy) -> PlayState:
         """The state before the first step: only the start has been played."""
-        policy = Exact().init(start, jnp.asarray(game.reference.log_probs()))
+        policy = tabulate(start, jnp.asarray(game.reference.log_probs()))
         return PlayState(policy, policy, jnp.zeros((), jnp.int32))
 
     def step(self, game: Game, state: PlayState, key: Key) -> tuple[PlayState, dict[str, Array]]:
         """Best respond to the average, and count the play in."""
         gains = game.oracle.win_rates(state.average.probs(), key)
         play = Tabular(_respond(game, gains).astype(state.last.logits.dtype), normalised=True)
-        average = Exact().average(state.average, play, state.step + 1)
+        average = running_mean(state.average, play, state.step + 1)
         return PlayState(average, play, state.step + 1), {}
 
     def policy(self, state: PlayState) -> Tabular:

@@ -7,9 +7,8 @@ import numpy as np
 from jax.core import Tracer
 
 from nashpo.game import Game
-from nashpo.learners.exact import Exact
 from nashpo.policies.base import EnumerablePolicy
-from nashpo.policies.tabular import Tabular
+from nashpo.policies.tabular import Tabular, tabulate
 from nashpo.struct import record
 from nashpo.typing import Array, Key
 
@@ -67,7 +66,7 @@ class RegretMatching:
 
     def init(self, game: Game, start: EnumerablePolicy) -> RegretState:
         """The state before the first step: no regrets, the start is the first play."""
-        play = Exact().init(start, jnp.asarray(game.reference.log_probs())).probs()
+        play = tabulate(start, jnp.asarray(game.reference.log_probs())).probs()
         return RegretState(jnp.zeros_like(play), play, play, jnp.zeros((), jnp.int32))
 
     def step(self, game: Game, state: RegretState, key: Key) -> tuple[RegretState, dict[str, Array]]:
