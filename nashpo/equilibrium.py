@@ -214,7 +214,7 @@ def _solve(tables: _Tables, beta: float, method: str, start: np.ndarray | None) 
             first = None if start is None else start[x if len(start) > 1 else 0]
             solution = kl_equilibrium(payoff, log_reference, beta, first)
         else:
-            solution = maximal_lottery(payoff - tables.value if tables.value else payoff, method)
+            solution = maximal_lottery(payoff, method, value=tables.value)
         gap, residual = certify(payoff, tables.value, log_reference, beta, solution.log_policy)
         solutions.append(solution)
         gaps.append(gap)

@@ -156,6 +156,16 @@ def test_any_equilibrium_of_a_low_rank_game_is_found_in_a_small_part():
     assert not maximal_lottery(S).unique
 
 
+@pytest.mark.parametrize("size", [10, 100, 250])
+def test_the_order_of_a_table_in_memory_does_not_matter(size):
+    payoff = random_table(10, size)
+    answer = maximal_lottery(payoff, value=0.5)
+    for other in (np.asfortranarray(payoff), payoff[::-1, ::-1][::-1, ::-1]):
+        assert np.array_equal(maximal_lottery(other, value=0.5).log_policy, answer.log_policy)
+        centred = np.exp(maximal_lottery(other - 0.5).log_policy)
+        np.testing.assert_allclose(centred, np.exp(answer.log_policy), rtol=0, atol=1e-13)
+
+
 def test_relabelling_the_responses_relabels_the_answer(rng):
     for S in (tournament(7, 30) - 0.5, low_rank(8, 30), few_levels(rng, 12, 3)):
         order = rng.permutation(len(S))

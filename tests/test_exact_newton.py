@@ -78,6 +78,15 @@ def test_double_the_payoff_is_half_the_beta():
     np.testing.assert_allclose(kl_equilibrium(1e3 * score, UNIFORM[10], 50.0).log_policy, once, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("size", [10, 150])
+def test_the_order_of_a_table_in_memory_does_not_matter(size):
+    payoff = random_table(3, size)
+    answer = kl_equilibrium(payoff, UNIFORM[size], 1e-3)
+    other = kl_equilibrium(np.asfortranarray(payoff), UNIFORM[size], 1e-3)
+    assert abs(other.steps - answer.steps) <= 1
+    np.testing.assert_allclose(other.log_policy, answer.log_policy, rtol=0, atol=1e-12)
+
+
 def test_relabelling_the_responses_relabels_the_answer(rng):
     payoff = tournament(3, 30)
     order = rng.permutation(30)

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nashpo.exact.factor import factorise
+from nashpo.exact.factor import SMALL, Solve, factorise
 
 _CORRECTORS = 4
 _LOW, _HIGH = 0.3, 3.0
 _LIMIT = 80
+_ROUGH = 1e-6
 
 
 class Iterate(NamedTuple):
@@ -37,6 +38,7 @@ def central_path(S: np.ndarray) -> Iterator[Iterate]:
 
     `S` `[A, A]` is skew with entries of at most 1/2. Ends when the gap reaches 1e-15 or stops falling.
     """
+    S = np.ascontiguousarray(S)
     n = len(S)
     p = np.full(n, 1.0 / n)
     gains = S @ p
@@ -46,10 +48,15 @@ def central_path(S: np.ndarray) -> Iterator[Iterate]:
         return
     s = t - gains
     yield Iterate(p, s, t)
+    single = S.astype(np.float32) if n > SMALL else None
     for _ in range(_LIMIT):
-        before = t
-        p, s = _step(S, p, s)
+        before, last = t, (p, s)
+        rough = single if t > _ROUGH else None
+        p, s = _step(S, p, s, factorise(S if rough is None else rough, s / p))
         t = float(p @ s)
+        if rough is not None and not t < 0.7 * before:
+            single, t, (p, s) = None, before, last
+            continue
         if not (np.isfinite(t) and t < 0.999 * before):
             return
         yield Iterate(p, s, t)
@@ -57,12 +64,14 @@ def central_path(S: np.ndarray) -> Iterator[Iterate]:
             return
 
 
-def _step(S: np.ndarray, p: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One predictor, its corrector, and as many centrality correctors as lengthen the step."""
+def _step(S: np.ndarray, p: np.ndarray, s: np.ndarray, solve: Solve) -> tuple[np.ndarray, np.ndarray]:
+    """One predictor, its corrector, and as many centrality correctors as lengthen the step.
+
+    `solve` inverts `diag(s / p) - S`; what rounding has spoilt of `s = t - S p` is put right on the way.
+    """
     n = len(p)
     ratio = s / p
     t = float(p @ s)
-    solve = factorise(S, ratio)
     drift = s + S @ p
     drift -= drift @ p
     affine, column = solve(np.column_stack([drift - s, np.ones(n)])).T

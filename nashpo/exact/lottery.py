@@ -10,6 +10,7 @@ from nashpo.exact.solution import LOG_ZERO, Solution
 
 _WHOLE = 192
 _FIRST = 16
+_SAMPLE = 64
 
 
 class _Face(NamedTuple):
@@ -22,13 +23,14 @@ class _Face(NamedTuple):
     steps: int
 
 
-def maximal_lottery(S: np.ndarray, method: str = "auto", entropy: bool = True) -> Solution:
-    """The policy with `S p <= 0`, S skew: no response does better against it than against itself.
+def maximal_lottery(payoff: np.ndarray, method: str = "auto", entropy: bool = True, value: float = 0.0) -> Solution:
+    """The policy with `S p <= 0`, `payoff = S + value` with S skew: no response does better against it than itself.
 
     With several such policies it is the one of largest entropy, and `unique` is False; `entropy=False` is
     content with any of them, and `unique` is then True only where that was seen on the way. `method` is `"auto"`
     (an interior-point method, on a growing part of a large table), `"interior"` (on all of it) or `"highs"` (SciPy's
-    linear programming as a cross-check, which reports whatever vertex it meets). `S` `[A, A]` float64.
+    linear programming as a cross-check, which reports whatever vertex it meets). `payoff`
+    `[A, A]` float64, `value` 1/2 for win probabilities.
 
     >>> S = np.array([[0, 0.2, -0.1], [-0.2, 0, 0.3], [0.1, -0.3, 0]])
     >>> np.exp(maximal_lottery(S).log_policy).round(4).tolist()
@@ -36,17 +38,23 @@ def maximal_lottery(S: np.ndarray, method: str = "auto", entropy: bool = True) -
     """
     if method not in ("auto", "interior", "highs"):
         raise ValueError(f'method="{method}": choose "auto", "interior" or "highs".')
-    scale = 2.0 * float(np.maximum.reduce(S, axis=None))
-    if scale > 0 and not 0.5 <= scale <= 2.0:
-        S = S / scale
+    part = method == "auto" and len(payoff) > _WHOLE
+    scale = 1.0 if value else 2.0 * float(np.abs(payoff[:: 1 + len(payoff) // _SAMPLE]).max())
+    if scale > 0 and not 0.1 <= scale <= 10.0:
+        payoff = payoff / scale
+    face = _grow(payoff, value, entropy) if part else None
+    S = payoff - value if value and (face is None or face.rows is not None) else payoff
     if method == "highs":
         p = highs(S)
         return Solution(_log(p), "HiGHS", 0, vertex(S, np.flatnonzero(p > RANK)) is not None)
-    face = _grow(S, entropy) if method == "auto" and len(S) > _WHOLE else _whole(S)
+    face = _whole(S) if face is None else face
     if face.rows is None:
         return Solution(_log(face.p), "interior point, then its support", face.steps)
-    p = maximum_entropy(S, face.support, face.rows, face.p) if entropy else face.p
-    return Solution(_log(p), "interior point, maximum entropy" if entropy else "interior point", face.steps, False)
+    if entropy:
+        p = maximum_entropy(S, face.support, face.rows, face.p)
+        if (S @ p).max() <= max(1e-13, (S @ face.p).max()):
+            return Solution(_log(p), "interior point, maximum entropy", face.steps, False)
+    return Solution(_log(face.p), "interior point", face.steps, False)
 
 
 def highs(S: np.ndarray) -> np.ndarray:
@@ -95,8 +103,7 @@ def _whole(S: np.ndarray) -> _Face:
     p[support] = point.p[support] - rows @ (rows.T @ point.p[support])
     p /= max(p.sum(), 1e-300)
     if len(support) == rows.shape[1] or p[support].min() <= 0 or (S @ p).max() > max(point.gap, 1e-14):
-        p = np.where(point.support, point.p, 0.0)
-        p /= p.sum()
+        p = point.p
     if (S @ p).max() > 1e-11:
         return _rescue(S, steps)
     return _Face(p, support, rows if len(support) - rows.shape[1] > 1 else None, steps)
@@ -111,19 +118,20 @@ def _rescue(S: np.ndarray, steps: int) -> _Face:
     return _Face(p, support, None, steps)
 
 
-def _grow(S: np.ndarray, entropy: bool) -> _Face:
+def _grow(payoff: np.ndarray, value: float, entropy: bool) -> _Face | None:
     """The equilibrium of a part of the table that grows by its worst violators until nothing outside gains.
 
     Nothing is ever dropped. With `entropy` what ties outside joins too, since it may be played in another equilibrium.
-    Where an eighth of all responses is not enough the whole table is solved at once.
+    None where an eighth of all responses is not enough.
     """
-    n = len(S)
-    part = np.argsort(-S.sum(1), kind="stable")[:_FIRST]
+    n = len(payoff)
+    part = np.argsort(payoff[:: 1 + n // _SAMPLE].sum(0), kind="stable")[:_FIRST]
     steps = 0
     while len(part) <= n // 8:
-        face = _whole(S[np.ix_(part, part)])
+        rows = payoff[part]
+        face = _whole(np.ascontiguousarray(rows[:, part]) - value)
         steps += face.steps
-        gains = S[:, part] @ face.p
+        gains = value - face.p @ rows
         gains[part] = -np.inf
         worst = np.argsort(-gains, kind="stable")[: len(part)]
         worst = worst[gains[worst] > (-RANK if entropy else 1e-13)]
@@ -132,5 +140,4 @@ def _grow(S: np.ndarray, entropy: bool) -> _Face:
             p[part] = face.p
             return _Face(p, part[face.support], face.rows, steps)
         part = np.concatenate([part, worst])
-    face = _whole(S)
-    return face._replace(steps=steps + face.steps)
+    return None

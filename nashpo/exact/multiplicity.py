@@ -10,7 +10,7 @@ import numpy as np
 RANK = 1e-10
 """Singular values, slacks and probabilities below this count as zero where a game's equilibria are counted."""
 _PROBES = 80
-_LIMIT = 200
+_LIMIT = 60
 
 
 def vertex(S: np.ndarray, support: np.ndarray) -> np.ndarray | None:
@@ -57,6 +57,8 @@ def row_space(S_support: np.ndarray) -> np.ndarray:
     ((3, 0), (2, 2))
     """
     m = len(S_support)
+    if m == 0:
+        return np.zeros((0, 0))
     if m > 2 * _PROBES:
         probes = np.random.default_rng(0).standard_normal((m, _PROBES))
         left, values, _ = np.linalg.svd(S_support @ probes, full_matrices=False)

@@ -217,5 +217,5 @@ def _factorised(payoff, p, gains, residual, beta: float) -> np.ndarray:
             return payoff @ full / beta - residual
     jacobian = gains[:, None] - payoff
     jacobian *= p
-    jacobian.ravel()[:: size + 1] += beta
+    jacobian.flat[:: size + 1] += beta
     return np.linalg.solve(jacobian, -beta * residual)
