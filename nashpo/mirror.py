@@ -43,8 +43,7 @@ class Mirror:
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse or warn of settings of the rule that do not fit the game."""
-        self.rule.check(game.beta, bound)
-        self.rule.check_game(game)
+        self.rule.check(game, bound)
 
     def init(self, game: Game, start: EnumerablePolicy) -> MirrorState:
         """The state before the first step: every slot holds `start`."""

@@ -123,32 +123,33 @@ class UpdateRule:
         """The largest step size for which convergence is proven, or None. `bound` is `max |payoff - value|`."""
         return None
 
-    def check_game(self, game: Any) -> None:
-        """Refuse a game that the rule cannot play; most rules play every game."""
-        return
+    def check(self, game: Any, bound: float) -> None:
+        """Refuse a setting or a game that cannot be run; `bound` is `max |payoff - value|` of the game."""
+        check_step_size(self, game.beta, bound)
 
-    def check(self, beta: Scalar, bound: float) -> None:
-        """Refuse a step size that is not positive; warn of one above the proven limit."""
-        eta, name = getattr(self, "eta", None), type(self).__name__
-        if callable(eta):
-            _check_schedule(name, eta, beta)
-            return
-        if eta is None or isinstance(eta, jax.core.Tracer):
-            return
-        smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
-        if not 0 < smallest <= largest < math.inf:
-            raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
-        if isinstance(beta, jax.core.Tracer):
-            return
-        least = beta if isinstance(beta, float) else float(np.min(beta))
-        limit = self.proven_step(least, bound)
-        if limit is not None and largest > limit * (1 + 1e-6):
-            warnings.warn(
-                f"{name}(eta={largest:g}): convergence is proven up to eta = {limit:g} at beta = {least:g}; "
-                "a larger step may cycle.",
-                StepSizeWarning,
-                stacklevel=5,
-            )
+
+def check_step_size(rule: UpdateRule, beta: Scalar, bound: float) -> None:
+    """Refuse a step size that is not positive and finite; warn of one above the proven limit at `beta`."""
+    eta, name = getattr(rule, "eta", None), type(rule).__name__
+    if callable(eta):
+        _check_schedule(name, eta, beta)
+        return
+    if eta is None or isinstance(eta, jax.core.Tracer):
+        return
+    smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
+    if not 0 < smallest <= largest < math.inf:
+        raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
+    if isinstance(beta, jax.core.Tracer):
+        return
+    least = beta if isinstance(beta, float) else float(np.min(beta))
+    limit = rule.proven_step(least, bound)
+    if limit is not None and largest > limit * (1 + 1e-6):
+        warnings.warn(
+            f"{name}(eta={largest:g}): convergence is proven up to eta = {limit:g} at beta = {least:g}; "
+            "a larger step may cycle.",
+            StepSizeWarning,
+            stacklevel=6,
+        )
 
 
 def _check_schedule(name: str, eta: Schedule, beta: Scalar) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jax.core import Tracer
 
+from nashpo.game import Game
 from nashpo.solvers.spo import SPO
 from nashpo.stage import Blend, Move, Opponent, Schedule, Slot, Stage, UpdateRule
 from nashpo.struct import record
@@ -86,9 +87,9 @@ class APO(UpdateRule):
         """The moves of the base, and the new answer."""
         return self._base.moves(step) | {_ANSWER: Move(_NEXT)}
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse a momentum outside [0, 1) and two step sizes that disagree."""
-        super().check(beta, bound)
+        super().check(game, bound)
         if not isinstance(self.momentum, Tracer) and not np.all((self.momentum >= 0) & (self.momentum < 1)):
             raise ValueError(f"APO(momentum={self.momentum}): momentum is at least 0 and below 1.")
         if _ANSWER in self._base.stored:
@@ -99,11 +100,7 @@ class APO(UpdateRule):
             raise ValueError(
                 f"APO(eta={eta}, base={name}(eta={own})): two step sizes. Give the class, base={name}, or the same eta."
             )
-        self._base.check(beta, bound)
-
-    def check_game(self, game: Any) -> None:
-        """The checks of the base."""
-        self._base.check_game(game)
+        self._base.check(game, bound)
 
 
 def _number(eta: object) -> bool:

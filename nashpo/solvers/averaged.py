@@ -1,7 +1,6 @@
 """Any rule, answered by the average of its iterates."""
 
-from typing import Any
-
+from nashpo.game import Game
 from nashpo.stage import Move, Slot, Stage, UpdateRule
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar
@@ -45,10 +44,6 @@ class Averaged(UpdateRule):
         """The moves of `rule`."""
         return self.rule.moves(step)
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """The checks of `rule`."""
-        self.rule.check(beta, bound)
-
-    def check_game(self, game: Any) -> None:
-        """The checks of `rule`."""
-        self.rule.check_game(game)
+        self.rule.check(game, bound)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from nashpo.game import Game
 from nashpo.stage import Stage, UpdateRule, against, pull, step_size
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Schedule
@@ -53,11 +54,11 @@ class DNO(UpdateRule):
         """`beta / (beta^2 + bound^2)` for option I, where the last iterate converges."""
         return beta / (beta**2 + bound**2) if self.regularization == "current" and beta > 0 else None
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse a regularisation that does not exist."""
         if self.regularization not in (None, "current", "pulled"):
             raise ValueError(
                 f'DNO(regularization={self.regularization!r}): the options are None (algorithm 1), "current" '
                 '(option I) and "pulled" (option II).'
             )
-        super().check(beta, bound)
+        super().check(game, bound)

@@ -1,7 +1,6 @@
 """Self-play on scores instead of win rates: GPO."""
 
-from typing import Any
-
+from nashpo.game import Game
 from nashpo.stage import Stage, UpdateRule, against, step_size
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Schedule
@@ -40,6 +39,7 @@ class GPO(UpdateRule):
         """One multiplicative-weights step on scores."""
         return (Stage({"now": 1.0}, against("now"), step_size(self.eta, beta, step), target="score"),)
 
-    def check_game(self, game: Any) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse infinite scores."""
+        super().check(game, bound)
         validate_finite_scores(game, "GPO")

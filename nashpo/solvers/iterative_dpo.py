@@ -1,7 +1,6 @@
 """DPO again and again, its reference refreshed: iterative DPO."""
 
-from typing import Any
-
+from nashpo.game import Game
 from nashpo.stage import Stage, UpdateRule, against, step_size
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Schedule
@@ -38,6 +37,7 @@ class IterativeDPO(UpdateRule):
         """One fit of the reward, one step along it."""
         return (Stage({"now": 1.0}, against("now"), step_size(self.eta, beta, step), target="bradley_terry"),)
 
-    def check_game(self, game: Any) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse preferences without a finite Bradley-Terry reward."""
+        super().check(game, bound)
         validate_finite_rewards(game, "IterativeDPO")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from nashpo.game import Game
 from nashpo.stage import Opponent, Slot, Stage, UpdateRule, against, step_size
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Schedule
@@ -72,7 +73,7 @@ class MNPO(UpdateRule):
         """`beta / (beta^2 + bound^2)` for a history of one policy, which is INPO."""
         return beta / (beta**2 + bound**2) if len(self.history) == 1 and beta > 0 else None
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse weights that are negative or all zero, and opponents that do not exist."""
         if self.opponents not in ("mixture", "current"):
             raise ValueError(f'MNPO(opponents={self.opponents!r}): opponents are "mixture" or "current".')
@@ -86,4 +87,4 @@ class MNPO(UpdateRule):
                     f"MNPO(history={tuple(numbers)}): {wrong[0] if wrong else 'every weight is 0'}; weights are "
                     "finite, at least 0 and not all 0."
                 )
-        super().check(beta, bound)
+        super().check(game, bound)

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from nashpo.stage import Move, Stage, UpdateRule, against, step_size
+from nashpo.game import Game
+from nashpo.stage import Move, Stage, UpdateRule, against, check_step_size, step_size
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Schedule
 
@@ -60,9 +61,9 @@ class MPO(UpdateRule):
         alpha = beta if self.alpha is None else float(np.min(self.alpha))
         return alpha / bound**2 if bound > 0 else math.inf
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse a magnet without weight or without a period, and what `UpdateRule.check` refuses."""
-        alpha = beta if self.alpha is None else self.alpha
+        alpha = game.beta if self.alpha is None else self.alpha
         if isinstance(alpha, Tracer) or isinstance(self.every, Tracer):
             return
         if not np.all(np.asarray(alpha) > 0) or not np.all(np.isfinite(alpha)):
@@ -74,4 +75,4 @@ class MPO(UpdateRule):
         every = np.asarray(self.every, float)
         if not np.all((every >= 1) & (np.isinf(every) | (every == np.floor(every)))):
             raise ValueError(f"MPO(every={self.every}): steps between moves of the magnet must be a whole number >= 1.")
-        super().check(alpha if callable(self.eta) else beta, bound)
+        check_step_size(self, alpha if callable(self.eta) else game.beta, bound)

@@ -3,6 +3,7 @@
 import numpy as np
 from jax.core import Tracer
 
+from nashpo.game import Game
 from nashpo.stage import Opponent, Stage, UpdateRule, pull, step_size
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Schedule
@@ -48,9 +49,9 @@ class NashMD(UpdateRule):
         opponent = Opponent(1.0, {"now": 1.0 - mix, "reference": mix})
         return (Stage(pull(eta, beta), (opponent,), eta),)
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse a weight of the reference outside [0, 1], and what `UpdateRule.check` refuses."""
         given = self.mix is not None and not isinstance(self.mix, Tracer)
         if given and not np.all((np.asarray(self.mix) >= 0) & (np.asarray(self.mix) <= 1)):
             raise ValueError(f"NashMD(mix={self.mix}): the weight of the reference in the opponent must be in [0, 1].")
-        super().check(beta, bound)
+        super().check(game, bound)

@@ -1,5 +1,6 @@
 """Online IPO, in the two forms that are compared under this name."""
 
+from nashpo.game import Game
 from nashpo.solvers.inpo import INPO
 from nashpo.stage import Stage, UpdateRule, against, step_size
 from nashpo.struct import record, static
@@ -48,8 +49,8 @@ class OnlineIPO(UpdateRule):
         """That of INPO for variant 1; nothing is proven for variant 2."""
         return INPO(self.eta).proven_step(beta, bound) if self.variant == 1 else None
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse another variant, and what `UpdateRule.check` refuses."""
         if self.variant not in (1, 2):
             raise ValueError(f"OnlineIPO(variant={self.variant!r}): the variants are 1 (mirror step) and 2 (gradient).")
-        super().check(beta, bound)
+        super().check(game, bound)

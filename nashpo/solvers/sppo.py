@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from nashpo.game import Game
 from nashpo.stage import Stage, UpdateRule, against, step_size
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Schedule
@@ -41,8 +42,8 @@ class SPPO(UpdateRule):
         target = {"exact": "win_rate", "half": "win_rate_half_baseline"}[self.baseline]
         return (Stage({"now": 1.0}, against("now"), step_size(self.eta, beta, step), target=target),)  # type: ignore
 
-    def check(self, beta: Scalar, bound: float) -> None:
+    def check(self, game: Game, bound: float) -> None:
         """Refuse a baseline that does not exist."""
         if self.baseline not in ("exact", "half"):
             raise ValueError(f'SPPO(baseline={self.baseline!r}): the baseline is "exact" or "half".')
-        super().check(beta, bound)
+        super().check(game, bound)
