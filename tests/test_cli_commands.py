@@ -182,6 +182,12 @@ def test_mistakes_in_a_policy_are_named(content, message, capsys, tmp_path):
     assert code == 2 and err.startswith("nashpo: p.csv: ") and message in err
 
 
+def test_a_reference_without_mass_is_refused(capsys, tmp_path):
+    (tmp_path / "prior.csv").write_text("item,probability\nrock,0.5\npaper,0.5\n")
+    code, _, err = run(capsys, "solve", GAME, "--reference", "prior.csv")
+    assert code == 2 and "('scissors') has no mass" in err and err.count("\n") == 1
+
+
 def test_several_prompts(capsys, tmp_path):
     spec = "nashpo_games:rps_contexts:prompts=5"
     code, out, _ = run(capsys, "solve", spec, "--output", "out.csv")

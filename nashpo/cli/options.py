@@ -60,7 +60,7 @@ class Command:
         values = {
             option.name.replace("-", "_"): self._value(option, given) for option in (*self.positional, *self.options)
         }
-        return SimpleNamespace(**values, given=frozenset(given))
+        return SimpleNamespace(**values)
 
     def _parser(self) -> argparse.ArgumentParser:
         usage = " ".join([f"nashpo {self.name}", *(o.metavar for o in self.positional), "[options]"])

@@ -22,7 +22,12 @@ COMMAND = Command(
     options=(
         Option("solver", text, "algorithm and settings (default egpo; nashpo solvers lists them)", "egpo", "SPEC"),
         Option("beta", at_least_zero, "KL weight of the game (default: the table's own, else 0.1)", metavar="B"),
-        Option("eta", positive, "step size (default: the largest one proven to converge)", metavar="E"),
+        Option(
+            "eta",
+            positive,
+            "step size (default: the largest proven to converge, else the best for an average)",
+            metavar="E",
+        ),
         Option("steps", count(0), f"most steps to take (default {STEPS})", STEPS, "N"),
         Option("tol", at_least_zero, f"duality gap to stop at, in payoff units (default {TOL:g})", TOL, "GAP"),
         Option("every", count(1), "steps between measurements of the gap (default: steps / 10,000)", metavar="N"),
