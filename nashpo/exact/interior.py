@@ -79,7 +79,7 @@ def _step(S: np.ndarray, p: np.ndarray, s: np.ndarray, solve: Solve) -> tuple[np
     total = float(column.sum())
 
     def follow(rhs: np.ndarray, dp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        dp = dp - (dp.sum() / total) * column
+        dp = dp - (np.add.reduce(dp) / total) * column
         return dp, rhs - ratio * dp
 
     dp, ds = follow(-s, affine)
@@ -104,7 +104,7 @@ def _correct(p: np.ndarray, s: np.ndarray, rhs: np.ndarray, target: float, direc
             break
         aim = min(1.0, 1.08 * length + 0.08)
         products = (p + aim * dp) * (s + aim * ds)
-        pull = np.maximum(np.clip(products, _LOW * target, _HIGH * target) - products, -_HIGH * target)
+        pull = np.maximum(np.minimum(np.maximum(products, _LOW * target), _HIGH * target) - products, -_HIGH * target)
         trial_rhs = rhs + pull / p
         trial_p, trial_s = direction(trial_rhs)
         trial = _reach(p, s, trial_p, trial_s)
@@ -116,4 +116,4 @@ def _correct(p: np.ndarray, s: np.ndarray, rhs: np.ndarray, target: float, direc
 
 def _reach(p: np.ndarray, s: np.ndarray, dp: np.ndarray, ds: np.ndarray) -> float:
     """The largest step of at most 1 that keeps `p` and `s` non-negative."""
-    return 1.0 / max(1.0, float(np.max(-dp / p)), float(np.max(-ds / s)))
+    return 1.0 / max(1.0, -float(np.minimum.reduce(dp / p)), -float(np.minimum.reduce(ds / s)))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nashpo.exact.factor import SMALL
 from nashpo.exact.interior import central_path
 from nashpo.exact.multiplicity import RANK, maximum_entropy, row_space, vertex
 from nashpo.exact.solution import LOG_ZERO, Solution
@@ -90,12 +91,13 @@ def _whole(S: np.ndarray) -> _Face:
     for point in central_path(S):
         steps += 1
         support = point.support
-        if last is not None and np.count_nonzero(support != last) <= len(S) // 256:
+        changes = 0 if last is None else np.count_nonzero(support != last)
+        last = support
+        if len(S) <= SMALL or changes <= len(S) // 256:
             indices = np.flatnonzero(support)
             p = vertex(S, indices)
             if p is not None:
                 return _Face(p, indices, None, steps)
-        last = support
     assert point is not None
     support = np.flatnonzero(point.support)
     rows = row_space(S[np.ix_(support, support)])
