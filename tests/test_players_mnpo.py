@@ -7,7 +7,7 @@ import pytest
 
 import nashpo
 from nashpo.oracles import Mixture, Table
-from nashpo.players import HeterogeneousGame, HeterogeneousMNPO, MultiplayerMNPO, epsilon_nash, gains
+from nashpo.players import HeterogeneousGame, HeterogeneousMNPO, MultiplayerMNPO, gains
 from nashpo.solvers import INPO, SPO
 
 A = 4
@@ -116,12 +116,11 @@ def test_heterogeneous_players_track_the_mean_annotator_and_not_their_own_game(r
         result = nashpo.solve(game, HeterogeneousMNPO(eta=eta, pairs=pairs), steps=int(200 / eta), every=int(200 / eta))
         profile = np.asarray(result.state.profile.probs())
         distances.append(np.abs(profile - exact).max())
-    assert distances[0] < 0.03
+    assert distances[0] < 0.004
     assert distances[1] / distances[0] == pytest.approx(0.5, abs=0.03)
     own = HeterogeneousGame.among(game)
-    assert np.asarray(gains(own, result.state.profile)).min() > 0.02
-    assert epsilon_nash(own, result.state.profile) > 0.05
-    assert result.trace["duality_gap"][-1] < 1e-4
+    assert np.asarray(gains(own, result.state.profile)).min() > 0.15
+    assert result.trace["duality_gap"][-1] < 1e-9
 
 
 def test_a_new_step_size_or_start_does_not_compile_again(rng):
