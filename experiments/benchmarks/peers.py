@@ -207,7 +207,8 @@ def openspiel(P: np.ndarray) -> np.ndarray:
 
 
 KL_PEERS = (
-    Peer("hybr", "scipy", _scipy_root("hybr", continuation=True)),
+    Peer("hybr", "scipy", _scipy_root("hybr", continuation=False)),
+    Peer("hybr c", "scipy", _scipy_root("hybr", continuation=True)),
     Peer("krylov", "scipy", _scipy_root("krylov", continuation=True)),
     Peer("EGPO np", "numpy", egpo_numpy),
     Peer("EGPO pt", "torch", egpo_torch),

@@ -27,12 +27,12 @@ TITLES = {
 }
 
 OWN = (
-    "nashpo: the array function. public: nashpo.equilibrium(Game.from_table(P)), which validates, goes on to the "
-    "rounding floor and certifies. The others: multiples of nashpo's time; *: quickest. (): answer misses the "
-    "tolerance. "
+    "nashpo: the array function. public: nashpo.equilibrium(game), which goes on to the rounding floor and certifies. "
+    "Others: multiples of nashpo's time. *: the quickest. (): the answer misses the tolerance. "
 )
 LEGENDS = {
-    "kl": OWN + "hybr, krylov: scipy.optimize.root, continuation in beta. np, pt: NumPy, PyTorch. gambit: pygambit.",
+    "kl": OWN + "hybr, krylov: scipy.optimize.root; c: with continuation in beta. np: NumPy, pt: PyTorch. "
+    "gambit: pygambit, the same point to 1e-8, a multiple of public's time.",
     "lottery": OWN + "simplex, interior: HiGHS through SciPy. npy: nashpy. qe: quantecon minmax. LH: Lemke-Howson.",
 }
 
