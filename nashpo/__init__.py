@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nashpo import learners, metrics, oracles, policies, solvers
+    from nashpo import learners, maxmin, metrics, oracles, players, plots, policies, solvers, tables
     from nashpo.drive import drive
     from nashpo.equilibrium import Equilibrium, equilibrium, equilibrium_path
     from nashpo.game import Game, stack
@@ -37,7 +37,7 @@ _HOME = {
     "solve": "run",
     "stack": "game",
 }
-_ROOMS = ("learners", "metrics", "oracles", "plots", "policies", "solvers")
+_ROOMS = ("learners", "maxmin", "metrics", "oracles", "players", "plots", "policies", "solvers", "tables")
 
 __all__ = [
     "Equilibrium",
@@ -54,13 +54,16 @@ __all__ = [
     "exploitability",
     "learners",
     "load_table",
+    "maxmin",
     "metrics",
     "oracles",
+    "players",
     "plots",
     "policies",
     "solve",
     "solvers",
     "stack",
+    "tables",
 ]
 
 

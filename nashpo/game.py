@@ -81,7 +81,11 @@ class Game:
         (2, 3)
         """
         contexts, responses = oracle.shape
-        dtype = jax.tree.leaves(oracle)[0].dtype
+        leaves = jax.tree.leaves(oracle)
+        check = getattr(oracle, "check", None)
+        if check is not None and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            check()
+        dtype = leaves[0].dtype
         _check_beta(beta)
         if reference is None:
             logits = np.full((contexts, responses), -math.log(responses), dtype)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from nashpo.game import Game
 
 
+_LARGEST_TABLE = 2**27
+"""How many payoffs a saved result may hold, one GiB in float64."""
+
+
 class Result:
     """The outcome of `solve`: answers questions, computes nothing twice.
 
@@ -155,6 +159,12 @@ class Result:
         True
         """
         path = Path(path)
+        contexts, responses = self.game.shape
+        if contexts * responses**2 > _LARGEST_TABLE:
+            raise ValueError(
+                f"{path}: the table of {responses} responses would be written out in full; write the answer and the "
+                "trace alone with result.to_xarray().to_netcdf(path)."
+            )
         data = self.to_xarray()
         data["payoff"] = (("prompt", "item", "opponent"), np.asarray(self.game.oracle.table()))
         data["log_reference"] = (("prompt", "item"), np.asarray(self.game.reference.log_probs()))

@@ -124,3 +124,12 @@ def test_a_tabular_policy_evaluates_and_samples():
     draws = policy.sample(jax.random.key(0), jnp.array([0, 1, 0]), 20_000)
     assert draws.shape == (3, 20_000)
     np.testing.assert_allclose(np.mean(draws, axis=1), [0.8, 0.0, 0.8], atol=0.02)
+
+
+def test_an_oracle_is_checked_when_a_game_is_made_of_it():
+    embeddings = np.ones((1, 3, 2))
+    embeddings[0, 1, 0] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        nashpo.Game.from_oracle(nashpo.oracles.GeneralPreference(embeddings), beta=0.1)
+    with pytest.raises(ValueError, match=r"flip=0\.7"):
+        nashpo.Game.from_oracle(nashpo.oracles.Noisy(nashpo.oracles.Table(np.full((1, 2, 2), 0.5)), flip=0.7))

@@ -69,3 +69,11 @@ def test_nothing_half_written_is_left(result, tmp_path, monkeypatch):
         result.save(target)
     assert target.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_table_too_large_to_write_is_refused_before_anything_is_built(tmp_path):
+    oracle = nashpo.oracles.GeneralPreference(np.random.default_rng(0).normal(size=(1, 20_000, 2)))
+    result = nashpo.solve(nashpo.Game.from_oracle(oracle, beta=0.1), EGPO(0.01), steps=1)
+    with pytest.raises(ValueError, match="20000 responses would be written out"):
+        result.save(tmp_path / "run.nc")
+    assert not list(tmp_path.iterdir())
