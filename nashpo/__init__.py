@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nashpo import learners, maxmin, metrics, oracles, players, plots, policies, solvers, tables
-    from nashpo.drive import drive
+    from nashpo.driver import drive
     from nashpo.equilibrium import Equilibrium, equilibrium, equilibrium_path
     from nashpo.game import Game, stack
     from nashpo.metrics import best_response, duality_gap, exploitability
@@ -28,7 +28,7 @@ _HOME = {
     "Status": "solver",
     "StepSizeWarning": "stage",
     "best_response": "metrics",
-    "drive": "drive",
+    "drive": "driver",
     "duality_gap": "metrics",
     "equilibrium": "equilibrium",
     "equilibrium_path": "equilibrium",

@@ -33,7 +33,7 @@ FLOORS = (
     {"equilibrium", "learners", "solvers", "plots"},
     {"mirror"},
     {"run"},
-    {"drive"},
+    {"driver"},
     {"cli"},
     {"__main__"},
 )
@@ -173,6 +173,13 @@ def test_lists_of_public_names_are_true(package):
         getattr(package, name)
     with pytest.raises(AttributeError):
         package.no_such_name  # noqa: B018 - the attribute access is what is tested
+
+
+def test_a_public_name_is_not_replaced_by_the_module_it_lives_in():
+    for home in set(nashpo._HOME.values()):
+        importlib.import_module(f"nashpo.{home}")
+    assert [name for name in nashpo._HOME if inspect.ismodule(getattr(nashpo, name)) and name != "equilibrium"] == []
+    assert callable(nashpo.equilibrium)
 
 
 def definitions(name: str):

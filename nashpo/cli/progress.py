@@ -21,7 +21,7 @@ def drive_with_progress(game: Game, solver: Any, settings: dict[str, Any]) -> Re
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from nashpo.drive import drive
+    from nashpo.driver import drive
 
     columns = (
         MofNCompleteColumn(),
