@@ -1,6 +1,6 @@
 """An update rule and a learner make a solver."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,7 @@ from nashpo.struct import record
 from nashpo.typing import Array, Key
 
 
-@record
-class MirrorState:
+class MirrorState(NamedTuple):
     """What the next step needs."""
 
     slots: dict[Slot, Policy]

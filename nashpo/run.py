@@ -18,7 +18,6 @@ from nashpo.policies.tabular import as_policy
 from nashpo.results import Result
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
-from nashpo.struct import record
 from nashpo.typing import Array, Key
 
 Metric = Callable[[Game, Any], Array]
@@ -77,11 +76,12 @@ def as_solver(rule_or_solver: Any, learner: Learner | None = None) -> Any:
         raise ValueError(
             f"{rule_or_solver!r} is neither an update rule (stages) nor a solver (init, step, policy, last)."
         )
-    return jax.tree.map(_leaf, solver)
+    if any(callable(leaf) or isinstance(leaf, int) for leaf in jax.tree.leaves(solver)):
+        solver = jax.tree.map(_leaf, solver)
+    return solver
 
 
-@record
-class Run:
+class Run(NamedTuple):
     """What a compiled run leaves: the state, the measurements and how it ended."""
 
     state: Any
@@ -98,7 +98,7 @@ class Plan(NamedTuple):
 
     game: Game
     solver: Any
-    start: EnumerablePolicy
+    start: EnumerablePolicy | None
     seed: Any
     tol: float | None
     metrics: dict[str, Any]
@@ -124,8 +124,9 @@ def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metric
     check = getattr(solver, "check", None)
     if check is not None:
         check(game, payoff_bound(game))
-    start = game.reference if start is None else as_policy(start)
-    _check_shape(game, start)
+    if start is not None:
+        start = as_policy(start)
+        _check_shape(game, start)
     return Plan(game.nameless(), solver, start, _seed(key), tol, _named(metrics), steps, every)
 
 
@@ -169,7 +170,8 @@ def measurements(run: Run, first: int, plan: Plan) -> dict[str, np.ndarray]:
 def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: int, capacity: int) -> Run:
     key = seed if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else jax.random.key(seed)
     game = jax.tree.map(jnp.asarray, game)
-    state = solver.init(game, start) if state is None else state
+    if state is None:
+        state = solver.init(game, game.reference if start is None else start)
     measure = functools.partial(_measure, metrics, game, solver)
     trace = {
         name: jnp.zeros((capacity + 1, *value.shape), value.dtype)
