@@ -54,9 +54,11 @@ def central_path(S: np.ndarray) -> Iterator[Iterate]:
         rough = single if t > _ROUGH else None
         p, s = _step(S, p, s, factorise(S if rough is None else rough, s / p))
         t = float(p @ s)
-        if rough is not None and not t < 0.7 * before:
-            single, t, (p, s) = None, before, last
-            continue
+        if rough is not None:
+            s = t - S @ p
+            if not (t < 0.7 * before and float((p * s).min()) > 1e-4 * t / n):
+                single, t, (p, s) = None, before, last
+                continue
         if not (np.isfinite(t) and t < 0.999 * before):
             return
         yield Iterate(p, s, t)
