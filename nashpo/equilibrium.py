@@ -74,11 +74,11 @@ class Equilibrium:
 
     def probs(self) -> np.ndarray:
         """Probabilities, `[X, A]`."""
-        return np.exp(self.policy.logits)
+        return np.exp(self.log_probs())
 
     def log_probs(self) -> np.ndarray:
         """Log-probabilities, `[X, A]`; -1e9 for a response that is never given."""
-        return self.policy.logits
+        return np.asarray(self.policy.logits)
 
     def __repr__(self) -> str:
         """The answer in a few lines."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.oracles.base import EnumerableOracle
@@ -61,7 +62,7 @@ class Game:
         (1, 2)
         """
         items = None if items is None else validate_items(items, np.shape(P)[-1] if np.ndim(P) else 0)
-        table = P if isinstance(P, jax.core.Tracer) else _like(P, validate(P, items=items, scale=scale))
+        table = P if isinstance(P, Tracer) else _like(P, validate(P, items=items, scale=scale))
         table = table[None] if table.ndim == 2 else table
         return cls.from_oracle(Table(table, scale=scale), beta, reference, prompts, items)
 
@@ -83,7 +84,7 @@ class Game:
         contexts, responses = oracle.shape
         leaves = jax.tree.leaves(oracle)
         check = getattr(oracle, "check", None)
-        if check is not None and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        if check is not None and not any(isinstance(leaf, Tracer) for leaf in leaves):
             check()
         dtype = leaves[0].dtype
         _check_beta(beta)
@@ -93,7 +94,7 @@ class Game:
             logits = _reference_logits(reference, (contexts, responses), items).astype(dtype)
         if prompts is None:
             weights = np.full(contexts, 1.0 / contexts, dtype)
-        elif isinstance(prompts, jax.core.Tracer):
+        elif isinstance(prompts, Tracer):
             weights = prompts / jnp.sum(prompts)
         else:
             weights = _prompt_weights(prompts, contexts).astype(dtype)
@@ -130,7 +131,7 @@ def _like(original: object, cleaned: np.ndarray) -> Array:
 
 
 def _check_beta(beta: Scalar) -> None:
-    if isinstance(beta, jax.core.Tracer):
+    if isinstance(beta, Tracer):
         return
     values = (beta,) if isinstance(beta, int | float) else np.ravel(np.asarray(beta))
     if not all(0 <= value < math.inf for value in values):
@@ -138,7 +139,7 @@ def _check_beta(beta: Scalar) -> None:
 
 
 def _reference_logits(reference: Array, shape: tuple[int, int], items: Sequence[str] | None) -> Array:
-    if isinstance(reference, jax.core.Tracer):
+    if isinstance(reference, Tracer):
         return jnp.broadcast_to(log_softmax(jnp.log(reference)), shape)
     probs = validate_distribution(reference, "reference", shape, items=items)
     return np.broadcast_to(log_softmax(np.log(probs)), shape)

@@ -111,7 +111,7 @@ class Result:
             "log_policy": (("prompt", "item"), np.asarray(self.policy.log_probs())),
             "last": (("prompt", "item"), np.asarray(self.last.probs())),
             "log_last": (("prompt", "item"), np.asarray(self.last.log_probs())),
-            "reference": (("prompt", "item"), np.asarray(self.game.reference.probs())),
+            "reference": (("prompt", "item"), np.exp(np.asarray(self.game.reference.log_probs()))),
             "prompt_weight": (("prompt",), np.asarray(self.game.prompts)),
         }
         for name, values in self.trace.items():

@@ -173,7 +173,7 @@ def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: 
     if state is None:
         state = solver.init(game, game.reference if start is None else start)
     measure = functools.partial(_measure, metrics, game, solver)
-    trace = {
+    trace: dict[str, Array] = {
         name: jnp.zeros((capacity + 1, *value.shape), value.dtype)
         for name, value in jax.eval_shape(measure, state).items()
     }
@@ -218,7 +218,7 @@ def _chunk(game, solver, key, state, first, last, *, single: bool):
 
 def _measure(metrics, game, solver, state) -> dict[str, Array]:
     policy, last = solver.policy(state), solver.last(state)
-    values = {"duality_gap": duality_gap(game, policy)}
+    values: dict[str, Array] = {"duality_gap": jnp.asarray(duality_gap(game, policy))}
     for name, metric in metrics.items():
         values[name] = jnp.asarray(metric(game, last if isinstance(metric, Last) else policy))
     return values

@@ -10,10 +10,11 @@ step ago), ..., and slots of its own.
 
 import math
 import warnings
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Schedule
@@ -83,7 +84,7 @@ def pull(eta: Scalar, beta: Scalar, slot: Slot = "now") -> Blend:
 
 def step_size(eta: Schedule, beta: Scalar, step: Array) -> Scalar:
     """The step size at `step`: `eta` itself, or `eta(beta, step)` where it is a schedule."""
-    return eta(beta, step) if callable(eta) else eta
+    return cast(Scalar, eta(beta, step) if callable(eta) else eta)
 
 
 @record
@@ -134,12 +135,12 @@ def check_step_size(rule: UpdateRule, beta: Scalar, bound: float) -> None:
     if callable(eta):
         _check_schedule(name, eta, beta)
         return
-    if eta is None or isinstance(eta, jax.core.Tracer):
+    if eta is None or isinstance(eta, Tracer):
         return
     smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
     if not 0 < smallest <= largest < math.inf:
         raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
-    if isinstance(beta, jax.core.Tracer):
+    if isinstance(beta, Tracer):
         return
     least = beta if isinstance(beta, float) else float(np.min(beta))
     limit = rule.proven_step(least, bound)
@@ -154,7 +155,7 @@ def check_step_size(rule: UpdateRule, beta: Scalar, bound: float) -> None:
 
 def _check_schedule(name: str, eta: Schedule, beta: Scalar) -> None:
     """Refuse a schedule whose first step size is not positive and finite, as where it divides by `beta = 0`."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((eta, beta))):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((eta, beta))):
         return
     least = float(np.min(beta))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -112,7 +112,7 @@ def start(repeats: int, command_line: bool = True) -> list[dict[str, Any]]:
             solve = "nashpo solve pokemon_types"
             rows.append(figure("start", f"{solve}, no compiled programs yet", statistics.median(cold), "s", limit=3.0))
             rows.append(figure("start", f"{solve}, again", statistics.median(warm), "s", limit=1.5))
-    P = random_constant_sum(10, seed=1).oracle.table()[0]
+    P = np.asarray(random_constant_sum(10, seed=1).oracle.table()[0])
     _small(P)
     small = side_by_side({"solve": lambda: _small(P)}, 3 * repeats, 20.0)["solve"].seconds
     rows.append(figure("start", "10 actions from NumPy, 100 steps of EGPO, policy", 1e6 * small, "us", limit=300.0))

@@ -10,22 +10,22 @@ from nashpo.typing import Array, Key
 
 @runtime_checkable
 class Learner(Protocol):
-    """Turns stages into policies."""
+    """Turns stages into policies of the one class that it trains; arguments typed `Any` are of that class."""
 
-    def init(self, policy: Policy, like: Array) -> Policy:
+    def init(self, policy: Any, like: Array) -> Policy:
         """The policy in the form that this learner trains, in the precision of `like`."""
         ...
 
-    def carry(self, policy: Policy) -> Any:
+    def carry(self, policy: Any) -> Any:
         """What the learner remembers from fit to fit, an optimizer's state for example."""
         ...
 
     def fit(
-        self, carry: Any, key: Key, start: Policy, slots: dict[Slot, Policy], stage: Stage, game: Game
+        self, carry: Any, key: Key, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game
     ) -> tuple[Any, Policy, dict[str, Array]]:
         """The new carry, the policy of the stage trained from `start`, and what there is to say about it."""
         ...
 
-    def average(self, average: Policy, policy: Policy, count: Array) -> Policy:
+    def average(self, average: Any, policy: Any, count: Array) -> Policy:
         """The arithmetic mean of `count + 1` policies, from the mean of `count` and one more."""
         ...

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax, namespace
 from nashpo.policies.base import EnumerablePolicy
@@ -83,7 +84,7 @@ def as_policy(policy: object) -> EnumerablePolicy:
     """
     if hasattr(policy, "log_probs"):
         return policy  # type: ignore[return-value]
-    if not isinstance(policy, jax.core.Tracer):
+    if not isinstance(policy, Tracer):
         probs = np.asarray(policy, float)
         if probs.ndim not in (1, 2) or np.any(probs < 0) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
             raise ValueError(
