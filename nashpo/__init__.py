@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nashpo import learners, maxmin, metrics, oracles, players, plots, policies, solvers, tables
     from nashpo.driver import drive
-    from nashpo.equilibrium import Equilibrium, equilibrium, equilibrium_path
+    from nashpo.equilibria import Equilibrium, equilibrium, equilibrium_path
     from nashpo.game import Game, stack
     from nashpo.metrics import best_response, duality_gap, exploitability
     from nashpo.results import Result
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Equilibrium": "equilibrium",
+    "Equilibrium": "equilibria",
     "Game": "game",
     "Result": "results",
     "SolveError": "solver",
@@ -30,8 +30,8 @@ _HOME = {
     "best_response": "metrics",
     "drive": "driver",
     "duality_gap": "metrics",
-    "equilibrium": "equilibrium",
-    "equilibrium_path": "equilibrium",
+    "equilibrium": "equilibria",
+    "equilibrium_path": "equilibria",
     "exploitability": "metrics",
     "load_table": "tables",
     "solve": "run",

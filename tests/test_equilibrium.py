@@ -1,6 +1,5 @@
 """Equilibria of games and their certificates."""
 
-import importlib
 import json
 
 import jax.numpy as jnp
@@ -185,13 +184,6 @@ def test_names_and_words():
     assert nashpo.equilibrium(nashpo.Game.from_table(TIES)).played == (("0", "1", "2", "3"),)
     many = nashpo.Game.from_table(np.stack([random_table(s, 7) for s in range(5)]), beta=1.0)
     assert "and 2 more prompts" in repr(nashpo.equilibrium(many))
-
-
-def test_the_name_means_the_function_however_it_is_imported():
-    """Importing the module binds `nashpo.equilibrium` to it, so the module can be called."""
-    room = importlib.import_module("nashpo.equilibrium")
-    game = nashpo.Game.from_table(TIES)
-    assert np.array_equal(room(game).probs(), room.equilibrium(game).probs())
 
 
 @pytest.mark.parametrize("beta", [-0.1, float("nan"), float("inf")])

@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     from nashpo.cli.inputs import item_names, load_game, title
     from nashpo.cli.report import LARGEST_TABLE, value
     from nashpo.describe import describe
-    from nashpo.equilibrium import equilibrium
+    from nashpo.equilibria import equilibrium
     from nashpo.game import Game
 
     game = load_game(options.table, beta=0.0, reading=reading(options))

@@ -83,7 +83,7 @@ def certify(game: Game, policy: np.ndarray) -> Certificate | None:
     if contexts * count * count > LARGEST_TABLE:
         warnings.warn(f"no exact equilibrium: a table of {count} items is too large to write out.", stacklevel=2)
         return None
-    from nashpo.equilibrium import equilibrium
+    from nashpo.equilibria import equilibrium
 
     exact = equilibrium(game)
     probs = exact.probs()

@@ -1,7 +1,5 @@
 """Exact equilibria of a game, each with a certificate computed apart from the method that found it."""
 
-import sys
-import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -225,14 +223,3 @@ def _solve(tables: _Tables, beta: float, method: str, start: np.ndarray | None) 
     unique = all(s.unique for s in solutions)
     certificate = Certificate(float(tables.prompts @ gaps), max(residuals), methods, unique, support)
     return Equilibrium(Tabular(logits), certificate, beta, tables.items)
-
-
-class _Callable(types.ModuleType):
-    """Lets the module stand for its function: whoever imports it binds the name `nashpo.equilibrium` to it."""
-
-    def __call__(self, game: Game, *, method: str = "auto", start: object = None) -> Equilibrium:
-        """See `equilibrium`."""
-        return equilibrium(game, method=method, start=start)
-
-
-sys.modules[__name__].__class__ = _Callable
