@@ -87,17 +87,20 @@ class Result:
         if self.status is Status.NONFINITE:
             raise SolveError(
                 f"{describe(self.solver)}: step {self._outcome.failed} produced a number that is not finite in "
-                f"{self._where()}; the result is the state after step {self.steps}. A smaller eta usually helps."
+                f"the log-probabilities; the result is the state after step {self.steps}. A smaller eta usually helps."
             )
         if self.status is Status.NOT_CONVERGED:
             raise SolveError(
                 f"{describe(self.solver)}: the duality gap is {self.trace['duality_gap'][-1]:.3g} after {self.steps} "
-                f"steps, above tol = {self._outcome.tol:.3g}. Take more steps or another step size."
+                f"steps, above tol = {self._outcome.tol:.3g}. {self._advice()}"
             )
         return self
 
-    def _where(self) -> str:
-        return "the log-probabilities"
+    def _advice(self) -> str:
+        rule, beta = getattr(self.solver, "rule", self.solver), float(self.game.beta)
+        if beta > 0 and not getattr(rule, "penalised", True):
+            return f"It solves the game without KL penalty and this one has beta = {beta:g}: set beta = 0."
+        return "Take more steps or another step size."
 
     def to_xarray(self) -> xarray.Dataset:
         """The policy, the last iterate and the trace with labelled axes: prompt, item, step."""

@@ -112,6 +112,9 @@ class UpdateRule:
     report: Slot = "now"
     """The slot that is the answer, or `"average"`: the arithmetic mean of the iterates before the last."""
 
+    penalised: bool = True
+    """Whether the rule solves the game with its KL penalty; if not, the one with `beta = 0`."""
+
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """The points of one step, in order; a later stage sees what an earlier one wrote. `step` counts from 0."""
         raise NotImplementedError(f"{type(self).__name__} has no stages: define `stages(beta, step)`.")

@@ -42,6 +42,15 @@ def test_answers_are_distributions_and_the_trace_is_whole(name):
         )
 
 
+@pytest.mark.parametrize("name", [name for name, case in SOLVERS.items() if case.has_eta])
+def test_a_rule_says_whether_the_penalty_matters_to_it(name):
+    rule, answers = SOLVERS[name].make(0.3), []
+    for beta in (0.1, 0.2):
+        game = dataclasses.replace(GAMES["random"](), beta=beta)
+        answers.append(run(game, name).policy.probs())
+    assert rule.penalised == (not np.array_equal(*answers))
+
+
 @every_solver
 def test_new_numbers_do_not_compile_again(name):
     run(GAMES["random"](), name)

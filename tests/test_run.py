@@ -31,6 +31,11 @@ def test_a_tolerance_that_is_not_reached_is_said():
         result.check()
 
 
+def test_a_rule_that_ignores_the_penalty_says_so_when_it_misses_the_tolerance():
+    with pytest.raises(nashpo.SolveError, match=r"solves the game without KL penalty and this one has beta = 0\.1"):
+        nashpo.solve(game(), SPO(0.1), steps=3, tol=1e-12).check()
+
+
 def test_a_start_within_tolerance_is_measured_and_returned():
     table, equilibrium = interior_table()
     start = nashpo.Game.from_table(table, beta=0.1, reference=equilibrium)

@@ -72,6 +72,11 @@ class APO(UpdateRule):
         """The answer and the slots of the base."""
         return (_ANSWER, *self._base.stored)
 
+    @property
+    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the base is."""
+        return self._base.penalised
+
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """The stages of the base, what they write to `"now"` kept apart, then the extrapolation."""
         stages, written = [], False

@@ -36,6 +36,11 @@ class Averaged(UpdateRule):
         """The slots of `rule`."""
         return self.rule.stored
 
+    @property
+    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether `rule` is."""
+        return self.rule.penalised
+
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """The stages of `rule`."""
         return self.rule.stages(beta, step)

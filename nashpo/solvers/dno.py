@@ -40,6 +40,11 @@ class DNO(UpdateRule):
     eta: Schedule
     regularization: Literal["current", "pulled"] | None = static(default=None)
 
+    @property
+    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """With either regularisation."""
+        return self.regularization is not None
+
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """The pull towards the reference where there is one, then one step of self-play."""
         eta = step_size(self.eta, beta, step)

@@ -34,6 +34,7 @@ class GPO(UpdateRule):
     """
 
     eta: Schedule
+    penalised = False
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One multiplicative-weights step on scores."""

@@ -32,6 +32,7 @@ class IterativeDPO(UpdateRule):
     """
 
     eta: Schedule
+    penalised = False
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One fit of the reward, one step along it."""

@@ -43,6 +43,7 @@ class MPO(UpdateRule):
     alpha: Scalar | None = None
     """Weight of the KL to the magnet, in payoff units; the game's `beta` if None."""
     stored = ("magnet",)
+    penalised = False
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One step of magnetic mirror descent."""

@@ -37,6 +37,7 @@ class ONPO(UpdateRule):
 
     eta: Schedule
     stored = ("base",)
+    penalised = False
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """The base learns, then the policy steps from it with the same win rates."""

@@ -28,6 +28,7 @@ class SPO(UpdateRule):
 
     eta: Schedule
     report = "average"
+    penalised = False
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One multiplicative-weights step."""

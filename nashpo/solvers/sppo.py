@@ -36,6 +36,7 @@ class SPPO(UpdateRule):
     eta: Schedule
     baseline: Literal["exact", "half"] = static(default="exact")
     report = "average"
+    penalised = False
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One step of self-play."""
