@@ -132,11 +132,11 @@ class KLFrom:
 class Last:
     """`metric` of the last iterate, for solvers whose answer is another policy."""
 
-    metric: object
+    metric: Callable[[Game, EnumerablePolicy], Array]
 
     def __call__(self, game: Game, policy: EnumerablePolicy) -> Array:
         """The metric of `policy`, which the run takes to be the last iterate."""
-        return self.metric(game, policy)  # type: ignore[operator]
+        return self.metric(game, policy)
 
 
 def policy_probs(policy: EnumerablePolicy) -> Array:
