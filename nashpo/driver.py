@@ -26,7 +26,7 @@ def drive(
     learner: Learner | None = None,
     key: Key | int | None = None,
     tol: float | None = None,
-    metrics: Mapping[str, Metric] | Sequence[Metric] = (),
+    metrics: Mapping[str, Metric] | Sequence[Metric] | None = (),
     segment: int | None = None,
     callback: Callback | None = None,
 ) -> Result:

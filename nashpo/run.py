@@ -1,5 +1,6 @@
 """Run a solver: one compiled loop that steps, measures and stops."""
 
+import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +12,11 @@ import numpy as np
 
 from nashpo.game import Game
 from nashpo.learners.base import Learner
+from nashpo.logspace import namespace
 from nashpo.metrics import Last, duality_gap, payoff_bound
 from nashpo.mirror import Mirror
 from nashpo.policies.base import EnumerablePolicy
-from nashpo.policies.tabular import as_policy
+from nashpo.policies.tabular import Tabular, as_policy
 from nashpo.results import Result
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
@@ -33,13 +35,13 @@ def solve(
     learner: Learner | None = None,
     key: Key | int | None = None,
     tol: float | None = None,
-    metrics: Mapping[str, Metric] | Sequence[Metric] = (),
+    metrics: Mapping[str, Metric] | Sequence[Metric] | None = (),
 ) -> Result:
     """Run an update rule or a solver for `steps` steps and measure every `every` steps.
 
-    The run begins at `start` (a policy or probabilities; the reference if None) and ends after `steps` steps, or
-    as soon as a measured duality gap is at most `tol` (payoff units). The trace holds `"step"`, `"duality_gap"`
-    and each of `metrics` (functions of a game and a policy, or a mapping from names to them) of the algorithm's
+    The run begins at `start` (a policy, a result, or probabilities; the reference if None) and ends after `steps`
+    steps, or as soon as a measured duality gap is at most `tol` (payoff units). The trace holds `"step"`,
+    `"duality_gap"` and each of `metrics` (functions of a game and a policy, or a mapping from names to them) of the algorithm's
     answer, at steps `every, 2 every, ..., steps`. A rule runs with `learner` (exact if None). `key` is a JAX
     random key or an int; only noisy oracles draw from it.
 
@@ -125,8 +127,7 @@ def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metric
     if check is not None:
         check(game, payoff_bound(game))
     if start is not None:
-        start = as_policy(start)
-        _check_shape(game, start)
+        start = _start(game, start)
     return Plan(game.nameless(), solver, start, _seed(key), tol, _named(metrics), steps, every)
 
 
@@ -235,8 +236,10 @@ def _leaf(leaf: Any) -> Any:
     return jax.tree_util.Partial(leaf) if callable(leaf) else leaf
 
 
-def _named(metrics: Mapping[str, Metric] | Sequence[Metric]) -> dict[str, Any]:
-    pairs = metrics.items() if isinstance(metrics, Mapping) else [(_name(m), m) for m in metrics]
+def _named(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> dict[str, Any]:
+    if callable(metrics) or isinstance(metrics, str):
+        raise ValueError(f"metrics={metrics!r}: give a list of functions, or a mapping from names to functions.")
+    pairs = metrics.items() if isinstance(metrics, Mapping) else [(_name(m), m) for m in metrics or ()]
     named = {name: m for name, m in pairs if name != "duality_gap"}
     wrong = next((name for name, m in named.items() if not callable(m)), None)
     if wrong is not None or "step" in named:
@@ -251,7 +254,12 @@ def _name(metric: Any) -> str:
 
 
 def _seed(key: Key | int | None) -> Any:
-    return np.uint32(key or 0) if key is None or isinstance(key, int) else key
+    if key is None or isinstance(key, int):
+        if not 0 <= (key or 0) < 2**32:
+            raise ValueError(f"key={key}: a whole number is a seed from 0 to 2**32 - 1.")
+        return np.uint32(key or 0)
+    legacy = np.shape(key) == (2,) and not jnp.issubdtype(jnp.asarray(key).dtype, jax.dtypes.prng_key)
+    return jax.random.wrap_key_data(key) if legacy else key
 
 
 def _count(name: str, value: int, least: int) -> int:
@@ -264,7 +272,13 @@ def _count(name: str, value: int, least: int) -> int:
     return count
 
 
-def _check_shape(game: Game, start: EnumerablePolicy) -> None:
-    shape = tuple(np.shape(getattr(start, "logits", ()))) or game.shape
-    if shape != tuple(game.shape):
-        raise ValueError(f"start has shape {shape}, the game [prompts, responses] = {tuple(game.shape)}.")
+def _start(game: Game, start: Any) -> EnumerablePolicy:
+    """The policy to begin from, that of a result or an equilibrium too; one row serves every prompt."""
+    policy = as_policy(getattr(start, "policy", start))
+    if isinstance(policy, Tabular):
+        logits = policy.logits
+        shape = tuple(np.shape(logits))
+        if shape not in ((1, game.shape[1]), tuple(game.shape)):
+            raise ValueError(f"start has shape {shape}, the game [prompts, responses] = {tuple(game.shape)}.")
+        policy = dataclasses.replace(policy, logits=namespace(logits).broadcast_to(logits, game.shape))
+    return policy

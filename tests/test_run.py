@@ -1,5 +1,6 @@
 """solve and drive: stopping, measuring, refusing, failing."""
 
+import jax
 import numpy as np
 import pytest
 from cases import GAMES, interior_table, random_table
@@ -142,11 +143,33 @@ def test_the_limit_follows_the_scale_of_scores():
         ({"steps": 4, "start": [1.0, 1.0, 0, 0, 0]}, "sum to one"),
         ({"steps": 4, "metrics": {"step": nashpo.duality_gap}}, "step"),
         ({"steps": 4, "metrics": ["entropy"]}, "must be a function"),
+        ({"steps": 4, "metrics": metrics.entropy}, "give a list of functions"),
+        ({"steps": 4, "key": -1}, r"key=-1: a whole number is a seed from 0"),
     ],
 )
 def test_settings_that_cannot_be_run_are_refused_in_one_sentence(options, message):
     with pytest.raises(ValueError, match=message):
         nashpo.solve(game(), EGPO(1.0), **options)
+
+
+def test_a_run_starts_from_a_result_an_equilibrium_or_one_row_for_every_prompt():
+    two = nashpo.Game.from_table(np.stack([random_table(0), random_table(1)]), beta=0.1)
+    row = np.array([0.4, 0.3, 0.1, 0.1, 0.1])
+    everywhere = nashpo.solve(two, EGPO(1.0), steps=4, start=row)
+    np.testing.assert_array_equal(
+        everywhere.policy.probs(), nashpo.solve(two, EGPO(1.0), steps=4, start=np.stack([row, row])).policy.probs()
+    )
+    further = nashpo.solve(two, EGPO(1.0), steps=4, start=everywhere)
+    np.testing.assert_allclose(
+        further.policy.probs(), nashpo.solve(two, EGPO(1.0), steps=8, start=row).policy.probs(), rtol=1e-12
+    )
+    assert nashpo.solve(two, EGPO(1.0), steps=4, start=nashpo.equilibrium(two), tol=1e-12).steps == 0
+
+
+def test_a_key_of_the_old_kind_and_no_metrics_run():
+    old, new = (nashpo.solve(game(), EGPO(1.0), steps=2, key=make(3)) for make in (jax.random.PRNGKey, jax.random.key))
+    np.testing.assert_array_equal(old.policy.probs(), new.policy.probs())
+    assert set(nashpo.solve(game(), EGPO(1.0), steps=2, metrics=None).trace) == {"step", "duality_gap"}
 
 
 @pytest.mark.parametrize(("solver", "message"), [(EGPO, "EGPO is a class"), ("egpo", "neither an update rule")])
