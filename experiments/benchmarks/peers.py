@@ -1,7 +1,7 @@
 """Other programs that find the same equilibria, each imported when it is first used.
 
 `beta > 0`: functions of a table `P` `[A, A]`, `beta` and the duality gap to reach, for a uniform reference, that give
-probabilities. `beta = 0`: functions of a table.
+probabilities. `beta = 0`: functions of a skew-symmetric table.
 """
 
 import dataclasses
@@ -27,6 +27,8 @@ class Peer:
     solve: Callable[..., np.ndarray]
     largest: int = 10**9
     """No larger tables: it would take minutes or fail."""
+    prepare: Callable[[np.ndarray], Any] = np.asarray
+    """What it makes of a table before the clock starts."""
 
     @property
     def installed(self) -> bool:
@@ -147,79 +149,82 @@ def egpo_torch(P: np.ndarray, beta: float, tol: float) -> np.ndarray:
     return torch.softmax(theta, 0).detach().numpy()
 
 
-def gambit_logit(P: np.ndarray, beta: float, tol: float) -> np.ndarray:
+def gambit_game(P: np.ndarray) -> Any:
+    """The table as a Gambit game; building it is not timed."""
+    return importlib.import_module("pygambit").Game.from_arrays(P, np.ascontiguousarray(P.T))
+
+
+def gambit_logit(**options: float) -> Callable[[Any, float, float], np.ndarray]:
     """Gambit's logit equilibrium at `lambda = 1 / beta`: the path from lambda = 0, player 1's part of its end."""
-    gambit = importlib.import_module("pygambit")
-    game = gambit.Game.from_arrays(P, np.ascontiguousarray(P.T))
-    profile = gambit.qre.logit_solve_lambda(game, 1.0 / beta)[0].profile
-    return np.array([float(profile[strategy]) for strategy in game.players[0].strategies])
+
+    def solve(game: Any, beta: float, tol: float) -> np.ndarray:
+        qre = importlib.import_module("pygambit").qre
+        profile = qre.logit_solve_lambda(game, 1.0 / beta, **options)[0].profile
+        return np.array([float(profile[strategy]) for strategy in next(iter(game.players)).strategies])
+
+    return solve
 
 
 def highs(method: str) -> Callable[[np.ndarray], np.ndarray]:
     """SciPy's linear programming: minimise t subject to `S p <= t`, `p >= 0`, `sum p = 1`."""
 
-    def solve(P: np.ndarray) -> np.ndarray:
+    def solve(S: np.ndarray) -> np.ndarray:
         from scipy.optimize import linprog
 
-        n = len(P)
+        n = len(S)
         found = linprog(
             np.append(np.zeros(n), 1.0),
-            A_ub=np.column_stack([P - 0.5, -np.ones(n)]),
+            A_ub=np.column_stack([S, -np.ones(n)]),
             b_ub=np.zeros(n),
             A_eq=np.append(np.ones(n), 0.0)[None],
             b_eq=[1.0],
             bounds=[(0.0, None)] * n + [(None, None)],
             method=method,
-            options={"time_limit": 300.0, "primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+            options={"time_limit": 120.0, "primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
         )
         return np.maximum(found.x[:n], 0.0)
 
     return solve
 
 
-def nashpy_lemke_howson(P: np.ndarray) -> np.ndarray:
-    """Nashpy's Lemke-Howson."""
-    return importlib.import_module("nashpy").Game(P, 1 - P).lemke_howson(initial_dropped_label=0)[0]
+def nashpy_linear_program(S: np.ndarray) -> np.ndarray:
+    """Nashpy's linear program. Its Lemke-Howson did not return from a random table of 5 responses."""
+    return np.asarray(importlib.import_module("nashpy").Game(S).linear_program()[0])
 
 
-def nashpy_linear_program(P: np.ndarray) -> np.ndarray:
-    """Nashpy's linear program."""
-    return np.asarray(importlib.import_module("nashpy").Game(P - 0.5).linear_program()[0])
-
-
-def quantecon_minmax(P: np.ndarray) -> np.ndarray:
+def quantecon_minmax(S: np.ndarray) -> np.ndarray:
     """QuantEcon's simplex method for matrix games, compiled by Numba."""
-    return importlib.import_module("quantecon.optimize").minmax(P - 0.5, max_iter=10**7)[1]
+    return importlib.import_module("quantecon.optimize").minmax(S, max_iter=30 * len(S))[1]
 
 
-def quantecon_lemke_howson(P: np.ndarray) -> np.ndarray:
+def quantecon_lemke_howson(S: np.ndarray) -> np.ndarray:
     """QuantEcon's Lemke-Howson, compiled by Numba."""
     theory = importlib.import_module("quantecon.game_theory")
-    players = theory.Player(P), theory.Player(np.ascontiguousarray(1 - P.T))
-    return theory.lemke_howson(theory.NormalFormGame(players), max_iter=10**7)[0]
+    players = theory.Player(S), theory.Player(np.ascontiguousarray(-S.T))
+    return theory.lemke_howson(theory.NormalFormGame(players), max_iter=10**6)[0]
 
 
-def openspiel(P: np.ndarray) -> np.ndarray:
+def openspiel(S: np.ndarray) -> np.ndarray:
     """OpenSpiel's linear program for matrix games."""
     solver = importlib.import_module("open_spiel.python.algorithms.lp_solver")
     pyspiel: Any = importlib.import_module("pyspiel")
-    return np.ravel(solver.solve_zero_sum_matrix_game(pyspiel.create_matrix_game(P - 0.5, 0.5 - P))[0])
+    return np.ravel(solver.solve_zero_sum_matrix_game(pyspiel.create_matrix_game(S, -S))[0])
 
 
 KL_PEERS = (
     Peer("hybr", "scipy", _scipy_root("hybr", continuation=False)),
     Peer("hybr c", "scipy", _scipy_root("hybr", continuation=True)),
     Peer("krylov", "scipy", _scipy_root("krylov", continuation=True)),
-    Peer("EGPO np", "numpy", egpo_numpy),
-    Peer("EGPO pt", "torch", egpo_torch),
-    Peer("gambit", "pygambit", gambit_logit, largest=100),
+    Peer("EG np", "numpy", egpo_numpy),
+    Peer("EG pt", "torch", egpo_torch),
+    Peer("gambit", "pygambit", gambit_logit(), 100, gambit_game),
+    Peer("gambit2", "pygambit", gambit_logit(first_step=1.0, max_accel=1.5), 100, gambit_game),
 )
 LOTTERY_PEERS = (
     Peer("simplex", "scipy", highs("highs-ds")),
     Peer("interior", "scipy", highs("highs-ipm")),
-    Peer("npy LP", "nashpy", nashpy_linear_program),
-    Peer("npy LH", "nashpy", nashpy_lemke_howson),
+    Peer("npy LP", "nashpy", nashpy_linear_program, 1000),
     Peer("qe", "quantecon", quantecon_minmax),
-    Peer("qe LH", "quantecon", quantecon_lemke_howson),
-    Peer("spiel", "pyspiel", openspiel),
+    Peer("qe LH", "quantecon", quantecon_lemke_howson, 100),
+    Peer("spiel", "cvxpy", openspiel, 300),
 )

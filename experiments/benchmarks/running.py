@@ -17,13 +17,15 @@ from nashpo_games import random_constant_sum
 BETA = 0.1
 ETA = 1 / (BETA + 0.5)
 LARGE_GAME = """
-import resource
+import re
+from pathlib import Path
 from nashpo_games import embedded
 import nashpo
 game = embedded(n={n}, d=8, beta=0.1, scale="score")
 result = nashpo.solve(game, nashpo.solvers.EGPO(0.02), steps=100, every=10)
 assert result.policy.probs().shape == (1, {n})
-print(float(result.trace["duality_gap"][-1]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+print(float(result.trace["duality_gap"][-1]), peak)
 """
 IMPORTS = {
     "import jax": "import jax",
@@ -133,7 +135,10 @@ def _small(P: np.ndarray) -> np.ndarray:
 
 
 def memory(n: int) -> list[dict[str, Any]]:
-    """Peak resident memory of a process that runs EGPO on a score game of `n` responses in 8 dimensions."""
+    """Peak resident memory of a process that runs EGPO on a score game of `n` responses in 8 dimensions.
+
+    From Linux's own account of the process; a child's `ru_maxrss` would start at its parent's.
+    """
     with as_a_user() as environment:
         nothing = float(child(["-c", LARGE_GAME.format(n=2)], environment)[1].split()[-1])
         begin = time.perf_counter()

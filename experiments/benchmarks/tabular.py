@@ -31,9 +31,11 @@ OWN = (
     "Others: multiples of nashpo's time. *: the quickest. (): the answer misses the tolerance. "
 )
 LEGENDS = {
-    "kl": OWN + "hybr, krylov: scipy.optimize.root; c: with continuation in beta. np: NumPy, pt: PyTorch. "
-    "gambit: pygambit, the same point to 1e-8, a multiple of public's time.",
-    "lottery": OWN + "simplex, interior: HiGHS through SciPy. npy: nashpy. qe: quantecon minmax. LH: Lemke-Howson.",
+    "kl": OWN + "point: the array function to the same point within 1e-8. hybr, krylov: scipy.optimize.root; "
+    "c: with continuation in beta. EG: EGPO in NumPy and PyTorch. gambit: pygambit's logit solver, 2: with a longer "
+    "first step; multiples of point's time.",
+    "lottery": OWN + "simplex, interior: HiGHS through SciPy. npy: nashpy. qe: quantecon's minmax, "
+    "qe LH: its Lemke-Howson. spiel: OpenSpiel.",
 }
 
 
@@ -109,7 +111,9 @@ def show(section: str, rows: list[dict[str, Any]]) -> None:
     columns, lines = _race(rows) if section in ("kl", "lottery") else _figures(rows)
     table = Table(title=TITLES[section], box=None, padding=(0, 1, 0, 0), title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        table.add_column(
+            column, justify="left" if index == 0 else "right", no_wrap=column in ("game", "nashpo", "what")
+        )
     for line in lines:
         table.add_row(*line)
     console = Console(width=100, highlight=False)
@@ -131,14 +135,14 @@ def _race(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
         goals = [(row.get("target"), row.get("met")), (row.get("gambit_target"), row.get("gambit_met"))]
         goals = [(target, met) for target, met in goals if target is not None]
         line.append(" ".join(f"{target:g}x" for target, _ in goals))
-        line.append(" ".join("yes" if met else "NO" for _, met in goals))
+        line.append("/".join("yes" if met else "NO" for _, met in goals))
         lines.append(line)
     return columns, lines
 
 
 def _multiple(candidate: dict[str, Any], best: bool) -> str:
     if "ratio" not in candidate:
-        return {"not installed": "absent", "too slow": "slow", "too large": "large"}.get(candidate["note"], "failed")
+        return {"not installed": "absent", "too slow": "slow", "too large": "-"}.get(candidate["note"], "failed")
     ratio = candidate["ratio"]
     text = f"{ratio:.1f}x" if ratio < 100 else f"{ratio:,.0f}x"
     return f"*{text}" if best else text if candidate["good"] else f"({text})"
@@ -161,10 +165,7 @@ def _figures(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
 
 
 def _duration(seconds: float) -> str:
-    for limit, scale, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms")):
-        if seconds < limit:
-            return f"{seconds * scale:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
