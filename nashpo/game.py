@@ -134,7 +134,7 @@ def _check_beta(beta: Scalar) -> None:
     if isinstance(beta, Tracer):
         return
     values = (beta,) if isinstance(beta, int | float) else np.ravel(np.asarray(beta))
-    if not all(0 <= value < math.inf for value in values):
+    if isinstance(beta, str) or beta is None or not all(0 <= value < math.inf for value in values):
         raise ValueError(f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0.")
 
 

@@ -30,7 +30,7 @@ def best_response(game: Game, policy: EnumerablePolicy) -> Tabular:
     >>> best_response(game, [0.5, 0.5]).probs().tolist()
     [[1.0, 0.0]]
     """
-    policy = as_policy(policy)
+    policy = _fitting(game, policy)
     gains = game.oracle.win_rates(policy_probs(policy))
     return Tabular(_by_beta(game, lambda: _gibbs(game, gains), lambda: _greedy(gains)), normalised=True)
 
@@ -51,8 +51,7 @@ def duality_gap(game: Game, policy: EnumerablePolicy) -> Scalar:
 
 def gap_by_prompt(game: Game, policy: EnumerablePolicy) -> Array:
     """The duality gap of every prompt, `[X]`."""
-    policy = as_policy(policy)
-    log_pi = policy.log_probs()
+    log_pi = _fitting(game, policy).log_probs()
     gains = game.oracle.win_rates(namespace(log_pi).exp(log_pi))
     return _by_beta(game, lambda: 2.0 * game.beta * kl(log_pi, _gibbs(game, gains)), lambda: _regret(log_pi, gains))
 
@@ -151,6 +150,15 @@ def payoff_bound(game: Game) -> float:
         return 0.5
     bound = getattr(game.oracle, "bound", None)
     return float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))) - VALUE["score"])
+
+
+def _fitting(game: Game, policy: object) -> EnumerablePolicy:
+    """The policy, which must have a row for every prompt, or one for all of them."""
+    policy = as_policy(policy)
+    shape, (contexts, responses) = tuple(np.shape(getattr(policy, "logits", ()))), game.shape
+    if shape not in ((0,), (responses,), (1, responses), (contexts, responses)):
+        raise ValueError(f"the policy has shape {shape}, the game [prompts, responses] = {(contexts, responses)}.")
+    return policy
 
 
 def _gibbs(game: Game, gains: Array) -> Array:

@@ -41,9 +41,9 @@ def solve(
 
     The run begins at `start` (a policy, a result, or probabilities; the reference if None) and ends after `steps`
     steps, or as soon as a measured duality gap is at most `tol` (payoff units). The trace holds `"step"`,
-    `"duality_gap"` and each of `metrics` (functions of a game and a policy, or a mapping from names to them) of the algorithm's
-    answer, at steps `every, 2 every, ..., steps`. A rule runs with `learner` (exact if None). `key` is a JAX
-    random key or an int; only noisy oracles draw from it.
+    `"duality_gap"` and each of `metrics` (functions of a game and a policy, or a mapping from names to them) of the
+    algorithm's answer, at steps `every, 2 every, ..., steps`. A rule runs with `learner` (exact if None). `key` is a
+    JAX random key or an int; only noisy oracles draw from it.
 
     A new number (step size, beta, table of the same shape, key) does not compile again. Raises `ValueError` for
     a setting that cannot be run; a run that goes wrong says so in `Result.status` and `Result.check()`.

@@ -233,6 +233,8 @@ def test_settings_that_contradict_each_other_are_refused():
         nashpo.solve(game, APO(0.1, 0.3, SPO(0.2)), steps=1)
     with pytest.raises(ValueError, match="the base has a slot 'hat' of its own"):
         nashpo.solve(game, APO(0.1, 0.3, APO(0.1, 0.3)), steps=1)
+    with pytest.raises(ValueError, match="APO\\(base='sppo'\\): the base is an update rule"):
+        nashpo.solve(game, APO(0.1, 0.3, "sppo"), steps=1)
     with pytest.raises(ValueError, match="eta must be a positive finite number"):
         nashpo.solve(game, APO(0.0, 0.3), steps=1)
     with pytest.warns(nashpo.StepSizeWarning, match="INPO"):

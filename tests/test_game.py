@@ -64,6 +64,8 @@ GOOD = [[0.5, 0.9], [0.1, 0.5]]
         ({"P": [[0.5, 1.2], [-0.2, 0.5]]}, r"1\.2"),
         ({"beta": -0.1}, "beta=-0.1"),
         ({"beta": float("nan")}, "beta=nan"),
+        ({"beta": "0.1"}, "beta=0.1"),
+        ({"beta": None}, "beta=None"),
         ({"reference": [1.0, 0.0]}, "reference"),
         ({"reference": [0.5, 0.3, 0.2]}, "reference"),
         ({"prompts": [1.0, 1.0]}, "prompts has shape"),

@@ -176,3 +176,11 @@ def test_metrics_that_need_no_game_have_their_closed_forms():
 def test_what_is_no_policy_is_refused(policy):
     with pytest.raises(ValueError, match="probabilities"):
         nashpo.duality_gap(nashpo.Game.from_table(np.full((2, 2), 0.5)), policy)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (4, 2)])
+def test_a_policy_of_another_shape_than_the_game_is_refused(shape):
+    game, policy = nashpo.Game.from_table(np.full((3, 2, 2), 0.5), beta=0.1), np.full(shape, 1 / shape[-1])
+    for measure in (nashpo.duality_gap, nashpo.best_response):
+        with pytest.raises(ValueError, match=r"the policy has shape .* the game \[prompts, responses\] = \(3, 2\)"):
+            measure(game, policy)

@@ -199,10 +199,18 @@ def test_where_inpo_cycles_for_ever_a_uniform_history_converges_until_eta_gets_t
     assert gaps[8.0, "history"] > 0.1
 
 
+def test_a_history_may_be_a_list_or_an_array():
+    game = nashpo.Game.from_table(SYMMETRIC[0], beta=0.1)
+    runs = [nashpo.solve(game, MNPO(0.1, h), steps=5) for h in ((0.5, 0.3), [0.5, 0.3], np.array([0.5, 0.3]))]  # type: ignore[arg-type]
+    for run in runs[1:]:
+        np.testing.assert_allclose(run.policy.probs(), runs[0].policy.probs(), rtol=1e-13)
+
+
 def test_weights_and_opponents_that_make_no_sense_are_refused():
     game = nashpo.Game.from_table(SYMMETRIC[0])
     for history, sentence in [
         ((), "give one weight for the current policy"),
+        (1.0, "give one weight for the current policy"),
         ((0.5, -0.5), "weight 1 is -0.5"),
         ((0.0, 0.0), "every weight is 0"),
         ((float("nan"),), "weight 0 is nan"),

@@ -93,7 +93,9 @@ class APO(UpdateRule):
         return self._base.moves(step) | {_ANSWER: Move(_NEXT)}
 
     def check(self, game: Game, bound: float) -> None:
-        """Refuse a momentum outside [0, 1) and two step sizes that disagree."""
+        """Refuse a base that is no rule, a momentum outside [0, 1) and two step sizes that disagree."""
+        if not hasattr(self._base, "stages"):
+            raise ValueError(f"APO(base={self.base!r}): the base is an update rule, for example base=SPPO.")
         super().check(game, bound)
         if not isinstance(self.momentum, Tracer) and not np.all((self.momentum >= 0) & (self.momentum < 1)):
             raise ValueError(f"APO(momentum={self.momentum}): momentum is at least 0 and below 1.")

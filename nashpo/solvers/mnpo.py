@@ -77,8 +77,10 @@ class MNPO(UpdateRule):
         """Refuse weights that are negative or all zero, and opponents that do not exist."""
         if self.opponents not in ("mixture", "current"):
             raise ValueError(f'MNPO(opponents={self.opponents!r}): opponents are "mixture" or "current".')
-        if not self.history:
-            raise ValueError("MNPO(history=()): give one weight for the current policy and one for each past one.")
+        if not hasattr(self.history, "__len__") or len(self.history) == 0:
+            raise ValueError(
+                f"MNPO(history={self.history}): give one weight for the current policy and one for each past one."
+            )
         if not any(isinstance(weight, Tracer) for weight in self.history):
             numbers = [float(weight) for weight in self.history]
             wrong = [f"weight {age} is {w:g}" for age, w in enumerate(numbers) if not (w >= 0 and math.isfinite(w))]
