@@ -80,7 +80,8 @@ class Equilibrium:
 
     def __repr__(self) -> str:
         """The answer in a few lines."""
-        kind = "unique" if self.unique else "one of many: the one of largest entropy"
+        chosen = ": the one of largest entropy" if "maximum entropy" in self.method else ""
+        kind = "unique" if self.unique else f"one of many{chosen}"
         lines = [
             f"Equilibrium(beta={self.beta:g}, {kind})",
             f"  gap {self.gap:.1e}, residual {self.residual:.1e}, {self.method}",
@@ -123,11 +124,11 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None) -> Eq
 
     With `beta > 0` the fixed point `pi = softmax(log_reference + P pi / beta)`, which is unique, by Newton's method;
     `start` may be a policy, or probabilities `[A]` or `[X, A]`, to begin from. With `beta = 0` the maximal lottery,
-    `P pi <= 1/2`, by an interior-point method (`method="highs"`: by SciPy's linear programming); among several the
-    one of largest entropy, and `unique` says so. The reference matters for `beta > 0` only. Independent of
-    JAX's precision.
+    `P pi <= 1/2`, by an interior-point method; among several the one of largest entropy (any of them by SciPy's linear
+    programming, `method="highs"`), and `unique` says whether there are several. The reference matters for `beta > 0`
+    only. Independent of JAX's precision.
 
-    Raises `ValueError` for a `beta` that is negative or not finite, or an unknown method.
+    Raises `ValueError` for a `beta` that is negative or not finite, an unknown method or a start of another shape.
 
     >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
     >>> equilibrium(Game.from_table(rock_paper_scissors, items=["rock", "paper", "scissors"]))
@@ -138,6 +139,8 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None) -> Eq
     beta = _checked_beta(game.beta)
     _check_method(method, beta)
     first = None if start is None else np.asarray(as_policy(start).log_probs(), np.float64)
+    if first is not None and first.shape not in ((1, game.shape[1]), tuple(game.shape)):
+        raise ValueError(f"start has shape {first.shape}, the game [prompts, responses] = {tuple(game.shape)}.")
     return _solve(_Tables.of(game), beta, method, first)
 
 

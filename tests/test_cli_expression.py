@@ -5,7 +5,7 @@ import pytest
 import nashpo
 from nashpo.cli.algorithms import find_solver, make_solver, names
 from nashpo.cli.expression import build, parse
-from nashpo.solvers import APO, EGPO, INPO, MNPO, SPPO
+from nashpo.solvers import APO, EGPO, INPO, MNPO, SPPO, NashMD
 from nashpo.stage import Harmonic
 
 GAME = nashpo.Game.from_table([[0.5, 0.9, 0.1], [0.1, 0.5, 0.9], [0.9, 0.1, 0.5]], beta=0.1)
@@ -22,6 +22,11 @@ def test_both_ways_of_writing_a_solver(spec):
     solver = made(spec)
     assert isinstance(solver, MNPO)
     assert (solver.history, solver.opponents) == ((0.5, 0.5), "current")
+
+
+@pytest.mark.parametrize("spec", ["NashMD:eta=0.1", "nash_md:eta=0.1", "nash-md:eta=0.1"])
+def test_names_are_read_in_any_usual_spelling(spec):
+    assert repr(made(spec)) == repr(NashMD(0.1))
 
 
 def test_solvers_inside_solvers_share_the_step_size():

@@ -59,6 +59,17 @@ def test_real_tables_unregularised(data, name, method):
     assert found.gap < (1e-15 if method == "auto" else 1e-9)
 
 
+def test_a_start_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"start has shape \(1, 2\), the game .* \(1, 3\)"):
+        nashpo.equilibrium(nashpo.Game.from_table(np.full((3, 3), 0.5), beta=0.1), start=[0.5, 0.5])
+
+
+def test_only_the_choice_of_largest_entropy_is_called_that():
+    ties = nashpo.Game.from_table(np.full((3, 3), 0.5))
+    assert "one of many: the one of largest entropy" in repr(nashpo.equilibrium(ties))
+    assert "one of many)" in repr(nashpo.equilibrium(ties, method="highs"))
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.05])
 def test_prompts_are_solved_one_by_one(beta):
     tables = np.stack([random_table(0), tournament(1), interior_table()[0]])

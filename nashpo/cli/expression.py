@@ -41,6 +41,7 @@ def parse(text: str, what: str) -> Written:
     'my.module:Solver'
     """
     name, settings = _split(text.strip())
+    name = name.replace("-", "_")
     wrong = f"{what} {text!r} cannot be read: write name or name:key=value,key=value."
     if not name or not all(part.isidentifier() for part in name.replace(":", ".").split(".")):
         raise ValueError(wrong)
