@@ -7,6 +7,7 @@ down by factors of 4, each solution starting the next; a component that the line
 is lifted by the logarithm of what was asked; a step that does not lower the residual is halved.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -108,25 +109,31 @@ class _Newton:
         self.krylov = self.size > _DENSE
         self.limit = int(min(self.size**1.5 / 120.0, 0.25 * self.size))
         self.single: np.ndarray | None = None
+        self.first: np.ndarray | None = None
+        self.scale: float | None = None
         self.steps = 0
         self.method = "Newton, LU"
 
     def easy_beta(self) -> float:
         """A beta at which the first best response moves no logit by more than 8."""
-        gains = self.payoff @ np.exp(self.log_reference)
+        gains = self.evaluate(self.log_reference, 1.0)[2]
+        self.first = gains
         return float(np.maximum.reduce(gains) - np.minimum.reduce(gains)) / 8.0
 
-    def scale(self) -> float:
-        """How much payoffs differ, from a sample of the table."""
-        stride = 1 + self.size // 100
-        return float(np.ptp(self.payoff[::stride, ::stride])) or 1.0
+    def ceiling(self, beta: float) -> float:
+        """Up to this log-probability a component may rise as far as the linear model says."""
+        if self.scale is None:
+            stride = 1 + self.size // 100
+            self.scale = float(np.ptp(self.payoff[::stride, ::stride])) or 1.0
+        return math.log(min(1.0 / self.size, beta / self.scale))
 
     def evaluate(self, theta: np.ndarray, beta: float):
         """`theta` shifted, its softmax p, its payoffs, the centred residual and the spread of the residual."""
+        known = self.first if theta is self.log_reference else None
         theta = theta - np.maximum.reduce(theta)
         p = np.exp(theta)
         p *= 1.0 / np.add.reduce(p)
-        gains = self.payoff @ p
+        gains = self.payoff @ p if known is None else known
         residual = gains * (-1.0 / beta)
         residual += theta
         residual -= self.log_reference
@@ -170,7 +177,7 @@ class _Newton:
         theta, p, _, _, spread = point
         direction = direction - p @ direction
         cautious = float(np.maximum.reduce(direction)) > 0.5
-        ceiling = math.log(min(1.0 / self.size, beta / self.scale())) if cautious else 0.0
+        ceiling = self.ceiling(beta) if cautious else 0.0
         share = 1.0
         for _ in range(12):
             step = direction if share == 1.0 else share * direction
@@ -193,7 +200,7 @@ class _Newton:
                 return direction
             self.krylov = False
         self.method = "Newton, LU"
-        return _factorised(self.payoff, p, gains, residual, beta)
+        return _factorised(self.payoff, p, gains, residual, beta, size > 1e-3 and beta >= 1e-3)
 
 
 def _lift(theta: np.ndarray, step: np.ndarray, ceiling: float) -> np.ndarray:
@@ -204,18 +211,37 @@ def _lift(theta: np.ndarray, step: np.ndarray, ceiling: float) -> np.ndarray:
     return np.where(step > 0, np.minimum(moved, risen), moved)
 
 
-def _factorised(payoff, p, gains, residual, beta: float) -> np.ndarray:
+def _factorised(payoff, p, gains, residual, beta: float, single: bool) -> np.ndarray:
     """Solve `(beta I - S C) d = -beta residual` by LU, over the responses whose columns of C are not negligible."""
     size = len(p)
     if size > _DENSE:
         kept = np.flatnonzero(p > 1e-10 * beta / size)
         if 5 * len(kept) < 4 * size:
-            change = _factorised(payoff[np.ix_(kept, kept)], p[kept], gains[kept], residual[kept], beta)
+            change = _factorised(payoff[np.ix_(kept, kept)], p[kept], gains[kept], residual[kept], beta, single)
             change -= (p[kept] @ change) / np.add.reduce(p[kept])
             full = np.zeros(size)
             full[kept] = p[kept] * change
             return payoff @ full / beta - residual
+    if size > _DENSE and single:
+        return _single_precision(payoff, p, gains, residual, beta)
     jacobian = gains[:, None] - payoff
     jacobian *= p
     jacobian.flat[:: size + 1] += beta
     return np.linalg.solve(jacobian, -beta * residual)
+
+
+def _single_precision(payoff, p, gains, residual, beta: float) -> np.ndarray:
+    """The same in float32, from the transposed matrix: `P^T = 2 P_00 - P`, `P_00` the payoff of a tie."""
+    transposed = payoff.astype(np.float32, order="C")
+    transposed += (gains - 2.0 * payoff[0, 0]).astype(np.float32)
+    transposed *= p.astype(np.float32)[:, None]
+    transposed.ravel()[:: len(p) + 1] += np.float32(beta)
+    return _gesv()(transposed.T, (-beta * residual).astype(np.float32), overwrite_a=1, overwrite_b=1)[2].astype(float)
+
+
+@functools.cache
+def _gesv():
+    """LAPACK's solver in float32."""
+    from scipy.linalg import get_lapack_funcs
+
+    return get_lapack_funcs("gesv", dtype=np.float32)
