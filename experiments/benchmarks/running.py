@@ -58,7 +58,8 @@ def steps(n: int, megabytes: int, count: int, repeats: int, budget: float) -> li
             result = nashpo.solve(game, EGPO(ETA), steps=count, every=every)
             return jax.block_until_ready(result.policy.log_probs())
 
-        run(count), run(1)
+        run(count)
+        run(1)
         times = side_by_side(
             {
                 "end": lambda run=run: run(count),
