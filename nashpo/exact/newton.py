@@ -244,4 +244,5 @@ def _gesv():
     """LAPACK's solver in float32."""
     from scipy.linalg import get_lapack_funcs
 
-    return get_lapack_funcs("gesv", dtype=np.float32)
+    (gesv,) = get_lapack_funcs(("gesv",), dtype=np.float32)
+    return gesv
