@@ -27,6 +27,11 @@ _LARGEST_TABLE = 2**27
 """How many payoffs a saved result may hold, one GiB in float64."""
 
 
+_POLICIES = ("policy", "log_policy", "last", "log_last", "reference", "log_reference")
+RESERVED = frozenset({"step", "prompt", "item", "opponent", "prompt_weight", "payoff", *_POLICIES})
+"""Names that a labelled result gives to arrays of its own; no metric can have them."""
+
+
 class Result:
     """The outcome of `solve`: answers questions, computes nothing twice.
 
@@ -162,6 +167,8 @@ class Result:
         True
         """
         path = Path(path)
+        if not path.parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.parent}; make it first.")
         contexts, responses = self.game.shape
         if contexts * responses**2 > _LARGEST_TABLE:
             raise ValueError(

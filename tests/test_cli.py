@@ -177,5 +177,5 @@ def test_mistakes_in_the_file_are_named(content, message, tmp_path):
 
 
 def test_nearest_says_what_there_is_where_nothing_is_near():
-    assert nearest("xyzzy", ["solve", "verify"]) == "; choose from solve, verify"
+    assert nearest("xyzzy", ["solve", "verify"]) == "; choose from solve, verify."
     assert nearest("EGP", ["EGPO", "SPO"]) == "; did you mean 'EGPO'?"

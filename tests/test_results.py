@@ -71,6 +71,21 @@ def test_nothing_half_written_is_left(result, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_every_array_of_a_result_has_a_reserved_name(result, tmp_path):
+    import xarray
+
+    with xarray.open_dataset(result.save(tmp_path / "run.nc"), engine="h5netcdf") as data:
+        assert {str(name) for name in data.variables} - set(result.trace) == nashpo.results.RESERVED - {
+            "opponent",
+            "step",
+        }
+
+
+def test_a_folder_that_does_not_exist_is_named(result, tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        result.save(tmp_path / "nowhere" / "run.nc")
+
+
 def test_a_table_too_large_to_write_is_refused_before_anything_is_built(tmp_path):
     oracle = nashpo.oracles.GeneralPreference(np.random.default_rng(0).normal(size=(1, 20_000, 2)))
     result = nashpo.solve(nashpo.Game.from_oracle(oracle, beta=0.1), EGPO(0.01), steps=1)

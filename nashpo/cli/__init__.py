@@ -93,7 +93,7 @@ def _run(arguments: list[str]) -> int:
         print(f"nashpo {__version__}")
         return OK
     if arguments[0] not in COMMANDS:
-        raise ValueError(f"there is no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}.")
+        raise ValueError(f"there is no command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}")
     command = importlib.import_module(f"nashpo.cli.{arguments[0]}")
     return command.run(arguments[1:])
 

@@ -32,7 +32,7 @@ def find_solver(name: str) -> Any:
     known = {n.lower(): getattr(nashpo.solvers, n) for n in names()} | {"harmonic": Harmonic}
     plain = name.lower().replace("_", "")
     if plain not in known:
-        raise ValueError(f"there is no solver {name!r}{nearest(name, [n.lower() for n in names()])}.")
+        raise ValueError(f"there is no solver {name!r}{nearest(name, [n.lower() for n in names()])}")
     return known[plain]
 
 

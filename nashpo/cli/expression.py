@@ -64,8 +64,8 @@ def build(written: Written, find: Callable[[str], Any], what: str, defaults: Map
     label = f"{what} {written.name}"
     for key in written.settings:
         if key not in parameters:
-            tail = nearest(key, parameters) if parameters else "; it has none"
-            raise ValueError(f"{label} has no setting {key!r}{tail}.")
+            tail = nearest(key, parameters) if parameters else "; it has none."
+            raise ValueError(f"{label} has no setting {key!r}{tail}")
     # An object among the settings shares what its owner was given: apo:eta=0.3,base=sppo.
     shared = {key: written.settings.get(key, value) for key, value in (defaults or {}).items()}
 

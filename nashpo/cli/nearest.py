@@ -5,15 +5,15 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or what there is to choose from where nothing is similar.
+    """`; did you mean 'x'?`, or what there is to choose from: the end of a sentence.
 
     >>> nearest("slove", ["solve", "verify"])
     "; did you mean 'solve'?"
     >>> nearest("plot", ["solve", "verify"])
-    '; choose from solve, verify'
+    '; choose from solve, verify.'
     """
     names = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {names[close[0]]!r}?"
-    return f"; choose from {', '.join(names.values())}" if names else ""
+    return f"; choose from {', '.join(names.values())}." if names else "."

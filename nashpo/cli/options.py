@@ -88,7 +88,7 @@ class Command:
         for word in words:
             if word.startswith("-") and len(word) > 1:
                 names = [f"--{option.name}" for option in self.options]
-                raise ValueError(f"{self.name} has no option {word.split('=')[0]}{nearest(word.split('=')[0], names)}.")
+                raise ValueError(f"{self.name} has no option {word.split('=')[0]}{nearest(word.split('=')[0], names)}")
         if len(words) > len(self.positional):
             extra = words[len(self.positional)]
             expected = " ".join(o.metavar for o in self.positional) or "no argument"
@@ -109,7 +109,7 @@ class Command:
         values = {}
         for key, value in entries.items():
             if key not in known:
-                raise ValueError(f"{path}: {self.name} has no option {key!r}{nearest(key, known)}.")
+                raise ValueError(f"{path}: {self.name} has no option {key!r}{nearest(key, known)}")
             if known[key].flag:
                 fits, wanted = isinstance(value, bool), "true or false"
             else:

@@ -26,7 +26,7 @@ def check_path(option: str, path: str | None, suffixes: Sequence[str]) -> None:
     if not file.suffix:
         raise ValueError(f"{option} {path}: give the name a suffix that says the format, {', '.join(suffixes)}.")
     if file.suffix.lower() not in suffixes:
-        raise ValueError(f"{option} {path}: {file.suffix} cannot be written{nearest(file.suffix, suffixes)}.")
+        raise ValueError(f"{option} {path}: {file.suffix} cannot be written{nearest(file.suffix, suffixes)}")
     if not file.parent.is_dir():
         raise ValueError(f"{option} {path}: the folder {file.parent} does not exist; create it first.")
     if file.is_dir():
