@@ -28,8 +28,8 @@ _LARGEST_TABLE = 2**27
 
 
 _POLICIES = ("policy", "log_policy", "last", "log_last", "reference", "log_reference")
-RESERVED = frozenset({"step", "prompt", "item", "opponent", "prompt_weight", "payoff", *_POLICIES})
-"""Names that a labelled result gives to arrays of its own; no metric can have them."""
+_OWN = frozenset({"prompt", "item", "opponent", "prompt_weight", "payoff", *_POLICIES})
+"""Names that a labelled result gives to arrays of its own."""
 
 
 class Result:
@@ -108,7 +108,10 @@ class Result:
         return "Take more steps or another step size."
 
     def to_xarray(self) -> xarray.Dataset:
-        """The policy, the last iterate and the trace with labelled axes: prompt, item, step."""
+        """The policy, the last iterate and the trace with labelled axes: prompt, item, step.
+
+        A metric with the name of one of the other arrays, `"last"` for example, is labelled `trace_last`.
+        """
         import xarray
 
         contexts, responses = self.game.shape
@@ -124,7 +127,7 @@ class Result:
         }
         for name, values in self.trace.items():
             if name != "step":
-                data[name] = (("step", *_inner_axes(name, values, self.game.shape)), values)
+                data[_label(name)] = (("step", *_inner_axes(name, values, self.game.shape)), values)
         attributes = {
             "solver": describe(self.solver),
             "scale": self.game.scale,
@@ -231,7 +234,7 @@ def _stored(data: xarray.Dataset) -> Outcome:
         policy=Tabular(data["log_policy"].values, normalised=True),
         last=Tabular(data["log_last"].values, normalised=True),
         state=None,
-        trace={"step": data["step"].values, **{name: data[name].values for name in names}},
+        trace={"step": data["step"].values, **{name: data[_label(name)].values for name in names}},
         failed=int(data.attrs["failed"]),
         tol=None if np.isnan(tol) else tol,
     )
@@ -245,6 +248,11 @@ def describe(solver: Any) -> str:
     'EGPO(eta=0.5)'
     """
     return str(getattr(solver, "rule", solver))
+
+
+def _label(metric: str) -> str:
+    """The name of a metric among labelled arrays: its own, or `trace_<name>` where the result has one like it."""
+    return f"trace_{metric}" if metric in _OWN else metric
 
 
 def _inner_axes(name: str, values: np.ndarray, shape: tuple[int, int]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from nashpo.metrics import Last, duality_gap, payoff_bound
 from nashpo.mirror import Mirror
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, as_policy
-from nashpo.results import RESERVED, Result
+from nashpo.results import Result
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.typing import Array, Key
@@ -242,11 +242,8 @@ def _named(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> dict[str,
     pairs = metrics.items() if isinstance(metrics, Mapping) else [(_name(m), m) for m in metrics or ()]
     named = {name: m for name, m in pairs if name != "duality_gap"}
     wrong = next((name for name, m in named.items() if not callable(m)), None)
-    if wrong is not None:
-        raise ValueError(f"metrics: {wrong!r} must be a function of a game and a policy.")
-    taken = next((name for name in named if name in RESERVED), None)
-    if taken is not None:
-        raise ValueError(f"metrics: the name {taken!r} is taken by the result itself; give the metric another one.")
+    if wrong is not None or "step" in named:
+        raise ValueError(f"metrics: {wrong or 'step'!r} must be a function of a game and a policy, under a free name.")
     return {name: jax.tree.map(_leaf, m) for name, m in named.items()}
 
 

@@ -71,14 +71,15 @@ def test_nothing_half_written_is_left(result, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_every_array_of_a_result_has_a_reserved_name(result, tmp_path):
-    import xarray
-
-    with xarray.open_dataset(result.save(tmp_path / "run.nc"), engine="h5netcdf") as data:
-        assert {str(name) for name in data.variables} - set(result.trace) == nashpo.results.RESERVED - {
-            "opponent",
-            "step",
-        }
+def test_a_metric_may_have_the_name_of_another_array(tmp_path):
+    named = dict.fromkeys(("policy", "last", "log_policy", "payoff", "prompt_weight", "item"), metrics.probs)
+    result = nashpo.solve(GAMES["prompts"](), EGPO(1.0), steps=4, metrics=named)
+    again = nashpo.Result.load(result.save(tmp_path / "run.nc"))
+    np.testing.assert_array_equal(again.policy.log_probs(), result.policy.log_probs())
+    np.testing.assert_array_equal(again.game.oracle.table(), result.game.oracle.table())
+    for name in named:
+        np.testing.assert_array_equal(again.trace[name], result.trace[name])
+    assert result.to_xarray()["trace_last"].dims == ("step", "prompt", "item")
 
 
 def test_a_folder_that_does_not_exist_is_named(result, tmp_path):

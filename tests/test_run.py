@@ -142,7 +142,6 @@ def test_the_limit_follows_the_scale_of_scores():
         ({"steps": 4, "start": [0.5, 0.5]}, r"start has shape \(1, 2\), the game .* \(1, 5\)"),
         ({"steps": 4, "start": [1.0, 1.0, 0, 0, 0]}, "sum to one"),
         ({"steps": 4, "metrics": {"step": nashpo.duality_gap}}, "step"),
-        ({"steps": 4, "metrics": {"policy": metrics.entropy}}, "'policy' is taken by the result"),
         ({"steps": 4, "metrics": ["entropy"]}, "must be a function"),
         ({"steps": 4, "metrics": metrics.entropy}, "give a list of functions"),
         ({"steps": 4, "key": -1}, r"key=-1: a whole number is a seed from 0"),
