@@ -76,3 +76,11 @@ def test_what_does_not_fit_together_is_refused_at_the_door(rng):
         Mixture.of([probabilities, probabilities], [0.5, 0.6])
     with pytest.raises(ValueError, match="at least one annotator"):
         Mixture.of([])
+
+
+def test_certain_wins_have_finite_scores_as_in_a_table():
+    certain = np.array([[[0.5, 1.0, 0.3], [0.0, 0.5, 0.6], [0.7, 0.4, 0.5]]])
+    expected = Table(certain).scores(np.array([[0.5, 0.0, 0.5]]))
+    assert np.all(np.isfinite(expected))
+    for oracle in (Mixture.of([Table(certain), Table(certain)]), Noisy(Table(certain), votes=3)):
+        np.testing.assert_array_equal(oracle.scores(np.array([[0.5, 0.0, 0.5]])), expected)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from nashpo.logspace import namespace
+from nashpo.logspace import LOG_ZERO, matvec, namespace
 from nashpo.typing import Array, Key, Scale
 
 VALUE: dict[str, float] = {"probability": 0.5, "score": 0.0}
@@ -63,6 +63,16 @@ class Enumerable:
     def value(self) -> float:
         """What either player gets at equilibrium: 1/2 for win probabilities, 0 for scores."""
         return VALUE[self.scale]  # type: ignore[attr-defined]
+
+    def scores(self, opponent: Array) -> Array:
+        """Expected log-odds `[X, A]` of the table against an opponent; a certain win counts 1e9."""
+        if self.scale == "score":  # type: ignore[attr-defined]
+            return self.win_rates(opponent)  # type: ignore[attr-defined]
+        table = self.table()  # type: ignore[attr-defined]
+        xp = namespace(table, opponent)
+        possible = xp.where((table > 0) & (table < 1), table, 0.5)
+        log_odds = xp.log(possible) - xp.log1p(-possible)
+        return matvec(xp.where(table <= 0, LOG_ZERO, xp.where(table >= 1, -LOG_ZERO, log_odds)), opponent)
 
     def bound(self) -> float:
         """`max |payoff - value|`, or an upper bound where the exact number would need a whole large table."""

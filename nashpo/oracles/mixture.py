@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from nashpo.logspace import matvec, namespace
 from nashpo.oracles.base import Enumerable, EnumerableOracle
 from nashpo.struct import record
 from nashpo.typing import Array, Key, Scale
@@ -98,14 +97,6 @@ class Mixture(Enumerable):
         """Expected payoff `[X, A]` of every response against an opponent's probabilities `[X, A]`."""
         keys = self._keys(key)
         return self._mean([a.win_rates(opponent, k) for a, k in zip(self.annotators, keys, strict=True)])
-
-    def scores(self, opponent: Array) -> Array:
-        """Expected log-odds `[X, A]` of the mean table against an opponent; infinite where a win is certain."""
-        if self.scale == "score":
-            return self.win_rates(opponent)
-        table = self.table()
-        xp = namespace(table)
-        return matvec(xp.log(table) - xp.log1p(-table), opponent)
 
     def table(self) -> Array:
         """Every pairwise payoff, `[X, A, A]`."""

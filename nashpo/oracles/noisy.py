@@ -74,12 +74,6 @@ class Noisy(Enumerable):
             return rates
         return self._flipped(rates, namespace(rates, opponent).sum(opponent, axis=-1, keepdims=True))
 
-    def scores(self, opponent: Array) -> Array:
-        """Expected log-odds `[X, A]` of the expected table against an opponent."""
-        table = self.table()
-        xp = namespace(table)
-        return matvec(xp.log(table) - xp.log1p(-table), opponent)
-
     def table(self) -> Array:
         """The expectation of every pairwise payoff, `[X, A, A]`."""
         table = self.oracle.table()

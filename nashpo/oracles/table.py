@@ -1,6 +1,6 @@
 """Preferences written out as a table."""
 
-from nashpo.logspace import LOG_ZERO, matvec, namespace
+from nashpo.logspace import matvec
 from nashpo.oracles.base import Enumerable
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
@@ -29,13 +29,6 @@ class Table(Enumerable):
     def win_rates(self, opponent: Array, key: Key | None = None) -> Array:
         """Expected payoff `[X, A]` of every response against an opponent's probabilities `[X, A]`."""
         return matvec(self.payoff, opponent)
-
-    def scores(self, opponent: Array) -> Array:
-        """Expected log-odds `[X, A]` against an opponent; a certain win counts 1e9."""
-        if self.scale == "score":
-            return self.win_rates(opponent)
-        xp = namespace(self.payoff, opponent)
-        return matvec(xp.clip(xp.log(self.payoff) - xp.log1p(-self.payoff), LOG_ZERO, -LOG_ZERO), opponent)
 
     def table(self) -> Array:
         """Every pairwise payoff, `[X, A, A]`."""
