@@ -12,7 +12,6 @@ import numpy as np
 
 from nashpo.game import Game
 from nashpo.logspace import LOG_ZERO, kl, log_softmax, namespace
-from nashpo.oracles.base import VALUE
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, as_policy
 from nashpo.struct import record
@@ -149,7 +148,7 @@ def payoff_bound(game: Game) -> float:
     if game.scale == "probability":
         return 0.5
     bound = getattr(game.oracle, "bound", None)
-    return float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))) - VALUE["score"])
+    return float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))))
 
 
 def _fitting(game: Game, policy: object) -> EnumerablePolicy:

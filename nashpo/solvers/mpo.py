@@ -54,8 +54,7 @@ class MPO(UpdateRule):
 
     def moves(self, step: Array) -> dict[str, Move]:
         """The magnet jumps to the new policy after every `every` steps."""
-        taken = jnp.asarray(step + 1, jnp.result_type(float))
-        return {"magnet": Move("now", jnp.mod(taken, self.every) == 0)}
+        return {"magnet": Move("now", jnp.mod(step + 1, self.every) == 0)}
 
     def proven_step(self, beta: float, bound: float) -> float:
         """`alpha / bound^2`, for every stretch between two moves; `bound` is 1/2 for win probabilities."""
