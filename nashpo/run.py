@@ -119,7 +119,7 @@ class Plan(NamedTuple):
 
 def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics) -> Plan:
     """Check the arguments of `solve` and bring them into the form that is compiled."""
-    steps, every = _count("steps", steps, 0), _count("every", every, 1)
+    steps, every = whole_number("steps", steps, 0), whole_number("every", every, 1)
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
     solver = as_solver(rule_or_solver, learner)
@@ -128,7 +128,7 @@ def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metric
         check(game, payoff_bound(game))
     if start is not None:
         start = _start(game, start)
-    return Plan(game.nameless(), solver, start, _seed(key), tol, _named(metrics), steps, every)
+    return Plan(game.nameless(), solver, start, _seed(key), tol, named_metrics(metrics), steps, every)
 
 
 class _Finished:
@@ -173,10 +173,15 @@ def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: 
     game = jax.tree.map(jnp.asarray, game)
     if state is None:
         state = solver.init(game, game.reference if start is None else start)
-    measure = functools.partial(_measure, metrics, game, solver)
+    return march(game, solver, state, key, tol, metrics, first, last, every=every, capacity=capacity)
+
+
+def march(game, solver, state, key, tol, metrics, first, last, *, every: int, capacity: int) -> Run:
+    """Step and measure from step `first` to `last`, or to the tolerance, or to a number that is not finite; traced."""
+    probe = functools.partial(measure, metrics, game, solver)
     trace: dict[str, Array] = {
         name: jnp.zeros((capacity + 1, *value.shape), value.dtype)
-        for name, value in jax.eval_shape(measure, state).items()
+        for name, value in jax.eval_shape(probe, state).items()
     }
 
     def going(carry):
@@ -186,14 +191,14 @@ def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: 
     def body(carry):
         # The state is measured before it is advanced: both need its win rates, and one product serves both.
         state, trace, index, _, _ = carry
-        now = measure(state)
+        now = probe(state)
         trace = {name: values.at[index].set(now[name]) for name, values in trace.items()}
         begin = first + index * every
         ended = begin >= last
         if tol is not None:
             ended |= now["duality_gap"] <= tol
         end = jnp.where(ended, begin, jnp.minimum(last, begin + every))
-        new, failed = _chunk(game, solver, key, state, begin, end, single=every == 1)
+        new, failed = chunk(game, solver, key, state, begin, end, single=every == 1)
         failed = jnp.where(ended, -1, failed)
         stay = ended | (failed >= 0)
         state = jax.tree.map(lambda old, new: jnp.where(stay, old, new), state, new)
@@ -204,20 +209,21 @@ def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: 
     return Run(state, trace, done, failed)
 
 
-def _chunk(game, solver, key, state, first, last, *, single: bool):
+def chunk(game, solver, key, state, first, last, *, single: bool):
     """The state after steps `first, ..., last - 1`, and the first of them that was not finite, or -1."""
 
     def one(step, carry):
         state, failed = carry
         state, _ = solver.step(game, state, jax.random.fold_in(key, step))
-        bad = ~_finite(state) & (failed < 0)
+        bad = ~finite(state) & (failed < 0)
         return state, jnp.where(bad, step, failed).astype(jnp.int32)
 
     carry = (state, jnp.full((), -1, jnp.int32))
     return one(first, carry) if single else jax.lax.fori_loop(first, last, one, carry)
 
 
-def _measure(metrics, game, solver, state) -> dict[str, Array]:
+def measure(metrics, game, solver, state) -> dict[str, Array]:
+    """The duality gap and every metric of the answer that `state` holds."""
     policy, last = solver.policy(state), solver.last(state)
     values: dict[str, Array] = {"duality_gap": jnp.asarray(duality_gap(game, policy))}
     for name, metric in metrics.items():
@@ -225,7 +231,8 @@ def _measure(metrics, game, solver, state) -> dict[str, Array]:
     return values
 
 
-def _finite(tree: Any) -> Array:
+def finite(tree: Any) -> Array:
+    """Whether no number of a pytree is infinite or undefined."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return functools.reduce(operator.and_, [jnp.all(jnp.isfinite(leaf)) for leaf in leaves], jnp.ones((), bool))
 
@@ -236,7 +243,8 @@ def _leaf(leaf: Any) -> Any:
     return jax.tree_util.Partial(leaf) if callable(leaf) else leaf
 
 
-def _named(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> dict[str, Any]:
+def named_metrics(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> dict[str, Any]:
+    """Metrics by name, in the form that is compiled, without the duality gap, which is always measured."""
     if callable(metrics) or isinstance(metrics, str):
         raise ValueError(f"metrics={metrics!r}: give a list of functions, or a mapping from names to functions.")
     pairs = metrics.items() if isinstance(metrics, Mapping) else [(_name(m), m) for m in metrics or ()]
@@ -262,7 +270,8 @@ def _seed(key: Key | int | None) -> Any:
     return jax.random.wrap_key_data(key) if legacy else key
 
 
-def _count(name: str, value: int, least: int) -> int:
+def whole_number(name: str, value: int, least: int) -> int:
+    """`value` as an int of at least `least`; a sentence about `name` otherwise."""
     try:
         count = operator.index(value)
     except TypeError:
