@@ -16,7 +16,9 @@ from nashpo.typing import Array, Key
 
 @record
 class Exact:
-    """`log pi_new = sum_k a_k log pi_k + target(. against sum_j w_j nu_j)`, normalised; responses are listed.
+    """The point of a stage itself, for responses that can be listed.
+
+        log pi_new = sum_k a_k log pi_k + target(. against sum_j w_j nu_j) + const
 
     A payoff is linear in the opponent, so opponents are mixed first and the oracle is asked once a stage.
     """
