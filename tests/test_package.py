@@ -30,10 +30,11 @@ FLOORS = (
     {"oracles", "solver"},
     {"game"},
     {"metrics", "results", "tables", "players", "maxmin"},
-    {"equilibria", "learners", "solvers", "plots"},
+    {"equilibria", "learners", "solvers"},
     {"mirror"},
     {"run"},
-    {"driver"},
+    {"driver", "sweeps"},
+    {"plots"},
     {"cli"},
     {"__main__"},
 )

@@ -5,9 +5,25 @@ backgrounds and for the colour-blind (Okabe, Ito 2008), so `with plt.style.conte
 Matplotlib is imported when the first picture is drawn.
 """
 
+from nashpo.plots.beta_path import beta_path
+from nashpo.plots.flow import flow
 from nashpo.plots.gap import gap
 from nashpo.plots.heatmap import heatmap
+from nashpo.plots.iterations import iterations
 from nashpo.plots.policies import MOST_BARS, policies
 from nashpo.plots.simplex import simplex
+from nashpo.plots.stability import stability
+from nashpo.plots.tournament import tournament
 
-__all__ = ["MOST_BARS", "gap", "heatmap", "policies", "simplex"]
+__all__ = [
+    "MOST_BARS",
+    "beta_path",
+    "flow",
+    "gap",
+    "heatmap",
+    "iterations",
+    "policies",
+    "simplex",
+    "stability",
+    "tournament",
+]

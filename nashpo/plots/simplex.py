@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nashpo.plots.style import axes, check_prompt, colour, dash, item_names, labelled, listed
+from nashpo.plots.style import axes, check_prompt, colour, dash, ink, item_names, labelled, listed
 from nashpo.results import Result
 
 if TYPE_CHECKING:
@@ -16,17 +16,19 @@ def simplex(
     results: Result | Sequence[Result],
     labels: Sequence[str] | str | None = None,
     *,
+    start: Any = None,
     equilibrium: Any = None,
     metric: str = "probs",
     prompt: int = 0,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """The path of each run through the simplex of three responses, from a ring at its first measurement to a dot.
+    """The path of each run through the simplex of three responses, from a ring at its start to a dot.
 
     The runs must have recorded their policies, `solve(..., metrics=[nashpo.metrics.probs])`; `metric` is the name of
-    that entry (`"last_probs"` for `Last(probs)`). `equilibrium` (probabilities `[3]`, a policy or
-    `nashpo.equilibrium(game)`) is marked with a cross. `ax` must be ternary (`projection="ternary"` of mpltern).
-    Returns the Axes.
+    that entry (`"last_probs"` for `Last(probs)`). `start` is where they all began (probabilities `[3]`, a policy or a
+    result); if None that of each result which knows it, else its first measurement. `equilibrium` (probabilities
+    `[3]`, a policy or `nashpo.equilibrium(game)`) is marked with a cross. `ax` must be ternary
+    (`projection="ternary"` of mpltern). Returns the Axes.
 
     Raises `ValueError` for a game that has not three responses, a trace without policies, or an Axes of another
     kind.
@@ -34,52 +36,70 @@ def simplex(
     >>> import nashpo, matplotlib
     >>> matplotlib.use("agg")
     >>> game = nashpo.Game.from_table([[0.5, 0.9, 0.1], [0.1, 0.5, 0.9], [0.9, 0.1, 0.5]], items=["a", "b", "c"])
-    >>> run = nashpo.solve(
-    ...     game, nashpo.solvers.SPO(eta=0.3), steps=40, start=[0.6, 0.2, 0.2], metrics=[nashpo.metrics.probs]
-    ... )
-    >>> len(simplex(run).lines)
+    >>> begin = [0.6, 0.2, 0.2]
+    >>> run = nashpo.solve(game, nashpo.solvers.SPO(eta=0.3), steps=40, start=begin, metrics=[nashpo.metrics.probs])
+    >>> len(simplex(run, start=begin).lines)
     3
     """
     runs = listed(results)
-    if not runs:
+    if not runs and equilibrium is None:
         raise ValueError("simplex: give at least one result.")
-    paths = [_path(run, metric, prompt) for run in runs]
-    import mpltern  # noqa: F401
-
-    ax = axes(ax, (5.6, 5.0), projection="ternary")
-    if not hasattr(ax, "set_tlabel"):
-        raise ValueError('simplex: ax is not ternary; make it with fig.add_subplot(projection="ternary").')
+    paths = [_path(run, metric, prompt, start) for run in runs]
+    ax = ternary(ax)
     for index, (path, label) in enumerate(zip(paths, labelled(runs, labels), strict=True)):
         ax.plot(*path.T, color=colour(index), linestyle=dash(index), linewidth=1.4, label=label)
         ax.plot(*path[:1].T, "o", markerfacecolor="none", markeredgecolor=colour(index), markersize=8)
         ax.plot(*path[-1:].T, "o", color=colour(index), markersize=6)
     if equilibrium is not None:
         point = _point(equilibrium, prompt)
-        ax.plot(*point.T, "x", color=_ink(), markersize=9, markeredgewidth=2, label="equilibrium")
-    _label(ax, item_names(runs[0].game))
+        ax.plot(*point.T, "x", color=ink(), markersize=9, markeredgewidth=2, label="equilibrium")
+    if runs:
+        name_corners(ax, item_names(runs[0].game))
     if len(runs) > 1 or labels is not None or equilibrium is not None:
         ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.12, 1.12), fontsize="small")
     return ax
 
 
-def _path(run: Result, metric: str, prompt: int) -> np.ndarray:
-    contexts, count = run.game.shape
+def check_three(game: Any, prompt: int, picture: str) -> None:
+    """Refuse a game that is no triangle and a prompt that it has not."""
+    contexts, count = game.shape
     if count != 3:
-        raise ValueError(f"simplex: the game has {count} responses; only three make a triangle.")
+        raise ValueError(f"{picture}: the game has {count} responses; only three make a triangle.")
     check_prompt(prompt, contexts)
+
+
+def ternary(ax: Any) -> Any:
+    """`ax` if it is ternary, or the Axes of a new figure.
+
+    Raises `ValueError` for an Axes of another kind.
+    """
+    import mpltern  # noqa: F401
+
+    ax = axes(ax, (5.6, 5.0), projection="ternary")
+    if not hasattr(ax, "set_tlabel"):
+        raise ValueError('simplex: ax is not ternary; make it with fig.add_subplot(projection="ternary").')
+    return ax
+
+
+def _path(run: Result, metric: str, prompt: int, start: Any) -> np.ndarray:
+    check_three(run.game, prompt, "simplex")
     if metric not in run.trace:
         raise ValueError(f"simplex: the trace has no {metric!r}; run solve with metrics=[nashpo.metrics.probs].")
-    return np.asarray(run.trace[metric], float)[:, prompt, :]
+    path = np.asarray(run.trace[metric], float)[:, prompt, :]
+    first = getattr(run, "start", None) if start is None else start
+    return path if first is None else np.concatenate([_point(first, prompt), path])
 
 
-def _point(equilibrium: Any, prompt: int) -> np.ndarray:
-    policy = getattr(equilibrium, "policy", equilibrium)
+def _point(policy: Any, prompt: int) -> np.ndarray:
+    """One point `[1, 3]` of probabilities, or of what has a policy."""
+    policy = getattr(policy, "policy", policy)
     probs = policy.probs() if hasattr(policy, "probs") else policy
     rows = np.atleast_2d(np.asarray(probs, float))
     return rows[prompt : prompt + 1] if len(rows) > 1 else rows
 
 
-def _label(ax: Any, names: Sequence[str]) -> None:
+def name_corners(ax: Any, names: Sequence[str]) -> None:
+    """The names of the responses at the corners, and a grid."""
     top, left, right = names
     ax.set_tlabel(top)
     ax.set_llabel(left)
@@ -93,9 +113,3 @@ def _fifths() -> Any:
     from matplotlib.ticker import MultipleLocator
 
     return MultipleLocator(0.2)
-
-
-def _ink() -> Any:
-    import matplotlib
-
-    return matplotlib.rcParams["text.color"]

@@ -29,6 +29,20 @@ def dash(index: int) -> str:
     return DASHES[index % len(DASHES)]
 
 
+def ink() -> Any:
+    """The colour of text in Matplotlib's current style: black on light, white on dark."""
+    import matplotlib
+
+    return matplotlib.rcParams["text.color"]
+
+
+def paper() -> Any:
+    """The colour of the background in Matplotlib's current style."""
+    import matplotlib
+
+    return matplotlib.rcParams["axes.facecolor"]
+
+
 def axes(ax: "Axes | None", size: tuple[float, float], projection: str | None = None) -> "Axes":
     """`ax`, or the Axes of a new figure of this size in inches."""
     if ax is not None:
@@ -73,6 +87,15 @@ def short(text: str) -> str:
     return re.sub(r"\d+\.\d{6,}(e-?\d+)?", lambda number: f"{float(number[0]):.6g}", text)
 
 
+def cut(text: str, most: int = 36) -> str:
+    """The text, shortened to `most` characters with an ellipsis.
+
+    >>> cut("a name that does not fit", 12)
+    'a name that…'
+    """
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def item_names(game: "Game") -> list[str]:
     """Names of the responses; their indices where they have none."""
     return [str(name) for name in game.items or range(game.shape[1])]
@@ -88,6 +111,24 @@ def check_prompt(prompt: int, contexts: int) -> int:
     return prompt
 
 
+def place_legend(ax: "Axes", labels: Sequence[str], title: str | None = None) -> None:
+    """The legend: inside where it is small, else right of the picture."""
+    if len(labels) <= 5 and max(map(len, labels), default=0) <= 28:
+        ax.legend(frameon=False, title=title)
+        return
+    ax.legend(
+        frameon=False, title=title, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize="small", borderaxespad=0.0
+    )
+
+
 def average(values: np.ndarray, game: "Game") -> np.ndarray:
     """The mean over prompts with the game's weights, `[..., X, A]` to `[..., A]`."""
     return np.einsum("...xa,x->...a", values, np.asarray(game.prompts, float))
+
+
+def mark_zero(ax: "Axes", place: float) -> None:
+    """Write 0 at the place on a logarithmic axis that stands for it."""
+    limits = ax.get_xlim()
+    powers = 10.0 ** np.arange(np.ceil(np.log10(place) + 0.3), np.floor(np.log10(limits[1])) + 1)
+    ax.set_xticks([place, *powers], ["0", *(f"{power:g}" for power in powers)])
+    ax.set_xlim(limits)

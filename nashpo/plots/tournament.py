@@ -1,0 +1,137 @@
+"""Who beats whom, as arrows."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nashpo.describe import condorcet_winner, copeland_scores, margins, smith_set
+from nashpo.oracles.base import VALUE
+from nashpo.plots.style import COLOURS, average, axes, check_prompt, cut, ink, item_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nashpo.game import Game
+
+MOST_ARROWS = 190
+"""Every pair of 20 items; of larger tables the largest margins are drawn."""
+_PLAIN, _AGAINST, _SMITH = COLOURS[4], COLOURS[5], COLOURS[1]
+
+
+def tournament(
+    game: "Game", *, prompt: int | None = None, arrows: int = MOST_ARROWS, ax: "Axes | None" = None
+) -> "Axes":
+    """Arrows from winner to loser around a circle, the wider the larger the margin `|P - value|`.
+
+    Items stand clockwise from the top by how many others they beat (Copeland 1951). Arrows against that order, which
+    close the cycles, have a colour of their own. Members of the Smith set, the smallest set that beats everybody
+    outside, are filled; a Condorcet winner, who beats every other item, is a star. Several prompts are averaged with
+    their weights unless `prompt` picks one. At most `arrows` are drawn, the largest margins. Returns the Axes.
+
+    Raises `ValueError` for a prompt that does not exist.
+
+    >>> import nashpo, matplotlib
+    >>> matplotlib.use("agg")
+    >>> game = nashpo.Game.from_table([[0.5, 0.9, 0.2], [0.1, 0.5, 0.7], [0.8, 0.3, 0.5]], items=["a", "b", "c"])
+    >>> len(tournament(game).patches), tournament(game).get_title()
+    (3, 'Smith set: 3 of 3 items')
+    """
+    tables = np.asarray(game.oracle.table(), float)
+    count = tables.shape[-1]
+    if prompt is None:
+        table = average(tables.reshape(len(tables), -1)[None], game)[0].reshape(count, count)
+    else:
+        table = tables[check_prompt(prompt, len(tables))]
+    value = VALUE[game.scale]
+    order = np.argsort(-copeland_scores(table, value), kind="stable")
+    margin = margins(table[np.ix_(order, order)], value)
+    members = np.isin(order, smith_set(table, value))
+    winner = condorcet_winner(table, value)
+    ax = axes(ax, (6.4, 6.4) if count <= 30 else (9.0, 9.0))
+    angle = np.pi / 2 - 2 * np.pi * np.arange(count) / count
+    places = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    size = float(np.clip(700 / count, 14, 160))
+    drawn, pairs = _arrows(ax, places, margin, arrows, size)
+    _nodes(ax, places, members, winner is not None, size)
+    _names(ax, angle, [item_names(game)[i] for i in order], members)
+    ax.set_xlim(-1.1, 1.1)
+    ax.set_ylim(-1.1, 1.1)
+    ax.set_aspect("equal")
+    ax.axis("off")
+    which = "" if len(tables) == 1 else f", mean of {len(tables)} prompts" if prompt is None else f", prompt {prompt}"
+    ax.set_title(f"Smith set: {members.sum()} of {count} items{which}", fontsize="medium")
+    _legend(ax, margin, drawn, pairs, members, winner is not None)
+    return ax
+
+
+def _arrows(ax: "Axes", places: np.ndarray, margin: np.ndarray, most: int, size: float) -> tuple[int, int]:
+    """The largest margins on top; how many were drawn of how many there are."""
+    from matplotlib.patches import FancyArrowPatch
+
+    winners, losers = np.nonzero(margin > 0)
+    strength = margin[winners, losers]
+    chosen = np.argsort(-strength, kind="stable")[:most]
+    largest = float(strength.max(initial=0.0)) or 1.0
+    radius = np.sqrt(size) / 2 + 1.0
+    scale = float(np.clip(9.0 / np.sqrt(len(places)), 0.9, 2.6))
+    for index in chosen[::-1]:
+        share = float(strength[index]) / largest
+        against = bool(winners[index] > losers[index])
+        ax.add_patch(
+            FancyArrowPatch(
+                tuple(places[winners[index]]),
+                tuple(places[losers[index]]),
+                arrowstyle="-|>",
+                mutation_scale=5.0 + 3.5 * scale * (0.3 + share),
+                linewidth=(0.35 + share) * scale,
+                color=_AGAINST if against else _PLAIN,
+                alpha=0.25 + 0.7 * share,
+                shrinkA=radius,
+                shrinkB=radius,
+                zorder=1.5 + against + share / 2,
+            )
+        )
+    return len(chosen), len(strength)
+
+
+def _nodes(ax: "Axes", places: np.ndarray, members: np.ndarray, winner: bool, size: float) -> None:
+    plain = places[~members]
+    ax.scatter(*plain.T, s=size, facecolor="#888888", edgecolor=ink(), linewidth=0.8, zorder=4, label="outside")
+    shape, bigger = ("*", 3.0) if winner else ("o", 1.6)
+    ax.scatter(
+        *places[members].T, s=bigger * size, marker=shape, facecolor=_SMITH, edgecolor=ink(), zorder=4, label="member"
+    )
+
+
+def _names(ax: "Axes", angle: np.ndarray, names: list[str], members: np.ndarray) -> None:
+    """Level for few items, along the rays for many."""
+    level = len(names) <= 12
+    fontsize: Any = "medium" if level else float(np.clip(260 / len(names), 4.0, 9.0))
+    for theta, name, member in zip(angle, names, members, strict=True):
+        across, up = 1.1 * np.cos(theta), 1.1 * np.sin(theta)
+        left = across < -1e-9
+        aside = "center" if abs(across) < 0.05 else "right" if left else "left"
+        above = "bottom" if up > 0.05 else "top"
+        turned = {"ha": aside, "va": above if aside == "center" else "center"}
+        if not level:
+            degrees = np.degrees(theta) + (180 if left else 0)
+            turned = {"ha": "right" if left else "left", "va": "center"}
+            turned |= {"rotation": degrees, "rotation_mode": "anchor"}
+        ax.text(across, up, cut(name), fontsize=fontsize, fontweight="bold" if member else None, **turned)
+
+
+def _legend(ax: "Axes", margin: np.ndarray, drawn: int, pairs: int, members: np.ndarray, winner: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = f", {drawn} of {pairs} arrows" if drawn < pairs else ""
+    entries: list[Any] = [Line2D([], [], color=_PLAIN, linewidth=2.5, label=f"beats, with the order{shown}")]
+    if np.any(np.tril(margin) > 0):
+        entries.append(Line2D([], [], color=_AGAINST, linewidth=2.5, label="beats, against the order"))
+    shape, text = ("*", "Condorcet winner") if winner else ("o", "in the Smith set")
+    marker = {"linestyle": "none", "markeredgecolor": ink()}
+    entries.append(Line2D([], [], marker=shape, markerfacecolor=_SMITH, markersize=10, label=text, **marker))
+    if not members.all():
+        entries.append(Line2D([], [], marker="o", markerfacecolor="#888888", label="outside", **marker))
+    ax.legend(
+        handles=entries, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize="small"
+    )
