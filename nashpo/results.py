@@ -6,13 +6,13 @@ import dataclasses
 import functools
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nashpo.files import atomic_write
 from nashpo.policies.tabular import Tabular
 from nashpo.solver import SolveError, Status
 
@@ -127,7 +127,7 @@ class Result:
         }
         for name, values in self.trace.items():
             if name != "step":
-                data[_label(name)] = (("step", *_inner_axes(name, values, self.game.shape)), values)
+                data[_label(name)] = (("step", *inner_axes(name, values, self.game.shape)), values)
         attributes = {
             "solver": describe(self.solver),
             "scale": self.game.scale,
@@ -169,9 +169,6 @@ class Result:
         >>> bool((again.policy.log_probs() == result.policy.log_probs()).all())
         True
         """
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise ValueError(f"{path}: there is no folder {path.parent}; make it first.")
         contexts, responses = self.game.shape
         if contexts * responses**2 > _LARGEST_TABLE:
             raise ValueError(
@@ -182,11 +179,7 @@ class Result:
         data["payoff"] = (("prompt", "item", "opponent"), np.asarray(self.game.oracle.table()))
         data["log_reference"] = (("prompt", "item"), np.asarray(self.game.reference.log_probs()))
         data.attrs["metrics"] = json.dumps([name for name in self.trace if name != "step"])
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            written = Path(folder, path.name)
-            data.to_netcdf(written, engine="h5netcdf")
-            os.replace(written, path)
-        return path
+        return atomic_write(path, lambda written: data.to_netcdf(written, engine="h5netcdf"))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Result:
@@ -255,7 +248,8 @@ def _label(metric: str) -> str:
     return f"trace_{metric}" if metric in _OWN else metric
 
 
-def _inner_axes(name: str, values: np.ndarray, shape: tuple[int, int]) -> tuple[str, ...]:
+def inner_axes(name: str, values: np.ndarray, shape: tuple[int, int]) -> tuple[str, ...]:
+    """The names of a metric's axes after the first; `values` are its measurements, `shape` that of the game."""
     known = {shape: ("prompt", "item"), shape[:1]: ("prompt",)}
     inner = values.shape[1:]
     return known.get(inner, tuple(f"{name}_axis{i}" for i in range(len(inner))))

@@ -83,7 +83,7 @@ def test_a_metric_may_have_the_name_of_another_array(tmp_path):
 
 
 def test_a_folder_that_does_not_exist_is_named(result, tmp_path):
-    with pytest.raises(ValueError, match="there is no folder"):
+    with pytest.raises(ValueError, match="does not exist; create it first"):
         result.save(tmp_path / "nowhere" / "run.nc")
 
 

@@ -15,7 +15,6 @@ from nashpo.tables import (
     from_dataframe,
     read_table,
     to_dataframe,
-    write_atomic,
     write_table,
 )
 
@@ -276,19 +275,6 @@ def test_dataframes(file):
         from_dataframe(wins, format="matches")
     with pytest.raises(ValueError, match="holds one prompt"):
         to_dataframe(PreferenceTable(random_table(2, 0, prompts=2)))
-
-
-def test_nothing_half_written(tmp_path, monkeypatch):
-    path = write_atomic(tmp_path / "a.csv", b"old")
-
-    def broken(source, target):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", broken)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.csv"]
 
 
 def test_writing_says_what_it_cannot_do(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nashpo.cli.nearest import nearest
+from nashpo.files import atomic_write
 
 RESULTS = (".json", ".csv", ".nc")
 PICTURES = (".png", ".svg", ".pdf")
@@ -40,18 +41,10 @@ def write(path: str, content: str | Callable[[Path], Any]) -> None:
 
     Raises `ValueError` if the disk refuses; the file that was there then still is.
     """
-    file = Path(path)
-    temporary = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
     try:
-        if isinstance(content, str):
-            temporary.write_text(content, encoding="utf-8", newline="")
-        else:
-            content(temporary)
-        os.replace(temporary, file)
+        atomic_write(path, content)
     except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror or error}).") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ValueError(str(error)) from None
 
 
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from nashpo.tables.matches import from_matches
 from nashpo.tables.read import read_table
 from nashpo.tables.table import PreferenceTable
 from nashpo.tables.wins import from_wins
-from nashpo.tables.write import write_atomic, write_table
+from nashpo.tables.write import write_table
 from nashpo.validation import validate, validate_distribution, validate_items
 
 __all__ = [
@@ -24,6 +24,5 @@ __all__ = [
     "validate",
     "validate_distribution",
     "validate_items",
-    "write_atomic",
     "write_table",
 ]

@@ -2,9 +2,9 @@
 
 import csv
 import io
-import os
 from pathlib import Path
 
+from nashpo.files import atomic_write
 from nashpo.tables.archive import archive_bytes
 from nashpo.tables.simulations import format_simulations
 from nashpo.tables.table import PreferenceTable
@@ -20,7 +20,8 @@ def write_table(table: PreferenceTable, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ValueError: an unknown suffix, or a table that does not fit into the format.
+        ValueError: an unknown suffix, a table that does not fit into the format, or a folder that does not exist.
+        OSError: the disk refuses.
 
     >>> import tempfile, os
     >>> from nashpo.tables import PreferenceTable, read_table
@@ -32,13 +33,13 @@ def write_table(table: PreferenceTable, path: str | Path) -> Path:
     """
     file = Path(path)
     if file.suffix == ".npz":
-        return write_atomic(file, archive_bytes(table))
+        return atomic_write(file, archive_bytes(table))
     if file.suffix == ".csv":
-        return write_atomic(file, csv_text(table, str(path)).encode())
+        return atomic_write(file, csv_text(table, str(path)).encode())
     if file.suffix == ".txt":
         if table.scale != "probability":
             raise ValueError(f"{path}: the simulations format holds probabilities, not scores; write .npz.")
-        return write_atomic(file, format_simulations(table).encode())
+        return atomic_write(file, format_simulations(table).encode())
     raise ValueError(f"{path}: unknown suffix {file.suffix!r}; write .csv, .npz or .txt.")
 
 
@@ -53,27 +54,3 @@ def csv_text(table: PreferenceTable, source: str) -> str:
     for name, row in zip(items, table.P.reshape(table.P.shape[-2:]).tolist(), strict=True):
         writer.writerow([name, *map(repr, row)])
     return buffer.getvalue()
-
-
-def write_atomic(path: str | Path, content: bytes) -> Path:
-    """Write bytes to a temporary file in the same folder, then move it to its name.
-
-    Raises:
-        ValueError: the folder does not exist.
-
-    >>> import tempfile, os
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = write_atomic(os.path.join(folder, "a.txt"), b"whole")
-    ...     os.listdir(folder)
-    ['a.txt']
-    """
-    file = Path(path)
-    if not file.parent.is_dir():
-        raise ValueError(f"{path}: the folder {file.parent} does not exist; create it first.")
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
