@@ -1,10 +1,13 @@
 """How Sphinx builds the documentation: `sphinx-build -W --keep-going docs docs/_build`."""
 
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "games")]
+CODE = [str(HERE.parent), str(HERE.parent / "games")]
+sys.path[:0] = [str(HERE), *CODE]
+os.environ["PYTHONPATH"] = os.pathsep.join([*CODE, *filter(None, [os.environ.get("PYTHONPATH")])])  # for notebooks
 
 import pages  # noqa: E402
 from sphinx.ext.napoleon import GoogleDocstring  # noqa: E402
@@ -72,7 +75,7 @@ def _docstring(app, what, name, thing, options, lines) -> None:
 
 
 def _signature(app, what, name, thing, options, signature, returns) -> tuple[str | None, str | None]:
-    return tuple(text and pages.plain_types(text) for text in (signature, returns))
+    return signature and pages.plain_types(signature), returns and pages.plain_types(returns)
 
 
 def setup(app) -> None:

@@ -1,4 +1,4 @@
-"""What the documentation is made of besides its own pages: the public names, the notebooks, docstrings as reStructuredText.
+"""What the documentation is made of besides its own pages: public names, notebooks, docstrings as reStructuredText.
 
 Nothing here needs Sphinx; `conf.py` calls it before a build and `tests/test_docs.py` checks it.
 """
@@ -94,7 +94,7 @@ def write_reference(folder: Path) -> None:
         _write(folder / f"{name}.rst", _room_page(name, labels))
     for stale in {page.stem for page in folder.glob("*.rst")} - {"index", *listed}:
         (folder / f"{stale}.rst").unlink()
-    inner = [name for name in listed if name in INNER or name.count(".") == 1 and not _is_public(name)]
+    inner = [name for name in listed if name in INNER or (name.count(".") == 1 and not _is_public(name))]
     outer = [name for name in listed if name not in inner]
     lines = _title("API reference")
     lines += ["Generated from the docstrings. The first room is the library; the others hold what it is made of.", ""]
@@ -165,7 +165,8 @@ def literal_formulas(lines: list[str]) -> list[str]:
     A formula is an indented block, or a block in which every line has ` <- ` or ` = ` and which is no sentence.
     """
     blocks = re.split(r"\n(?:[ \t]*\n)+", "\n".join(lines).strip("\n"))
-    return "\n\n".join(_literal(block) if _is_formula(block) else block for block in blocks).split("\n") + [""]
+    text = "\n\n".join(_literal(block) if _is_formula(block) else block for block in blocks)
+    return [*text.split("\n"), ""]
 
 
 def _is_formula(block: str) -> bool:
