@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.plots.lanes import dataset, final_gaps, is_sweep, lanes, quantile
-from nashpo.plots.style import axes, check_prompt, colour, cut, dash, mark_zero, paper
+from nashpo.plots.style import axes, check_prompt, colour, cut, dash, name_values, paper
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,9 @@ def beta_path(
         raise ValueError(f'kind={kind!r}: choose "areas" or "lines".')
     if top < 1:
         raise ValueError(f"top={top}: name at least one response.")
-    betas, probs, items = _from_sweep(path, solver) if is_sweep(path) else _from_path(path)
+    betas, probs, items = best_policies(path, solver) if is_sweep(path) else _from_path(path)
+    if not len(betas) or not np.isfinite(betas).all():
+        raise ValueError("beta_path: there is no beta along which to draw.")
     order = np.argsort(betas, kind="stable")
     betas, probs = betas[order], probs[order]
     chosen, which = _prompts(probs, game, prompt)
@@ -70,7 +72,7 @@ def _from_path(path: Any) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | Non
     return np.asarray(path.betas, float), path.probs(), path[0].items
 
 
-def _from_sweep(sweep: Any, solver: str | None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def best_policies(sweep: Any, solver: str | None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Weights `[T]`, probabilities `[T, X, A]` and names: at each beta the setting that ended closest."""
     data = dataset(sweep, "beta_path")
     if "policy" not in data:
@@ -99,7 +101,10 @@ def _from_sweep(sweep: Any, solver: str | None) -> tuple[np.ndarray, np.ndarray,
             kept.append(index)
     if not found:
         raise ValueError("beta_path: no run of the sweep ended with a finite gap.")
-    return betas[kept], np.stack(found), tuple(str(name) for name in data["item"].values)
+    # Games of a sweep are padded to one size with NaN.
+    real, prompts = (np.isfinite(np.stack(found)).any(axis=axes) for axes in ((0, 1), (0, 2)))
+    names = tuple(str(name) for name in data["item"].values[real])
+    return betas[kept], np.stack(found)[:, prompts][:, :, real], names
 
 
 def _prompts(probs: np.ndarray, game: "Game | None", prompt: int | None) -> tuple[np.ndarray, str]:
@@ -152,7 +157,6 @@ def _finish(ax: "Axes", betas: np.ndarray, places: np.ndarray, kind: str, which:
     ax.set_xscale("log")
     if len(places) > 1:
         ax.set_xlim(places[0], places[-1])
-    if betas[0] == 0:
-        mark_zero(ax, places[0])
+    name_values(ax.xaxis, betas, places)
     ax.set_xlabel("beta")
     ax.set_ylabel(f"probability{', stacked' * (kind == 'areas')}{which}")

@@ -85,11 +85,12 @@ def _fill(ax: "Axes", series: Sequence[Series], look: Look, band: tuple[float, f
     """The bands; where more runs failed than the band leaves out, it reaches to the top of the picture."""
     finite = [s.values[np.isfinite(s.values)] for s in series]
     top = 10.0 * max((float(v.max()) for v in finite if v.size), default=1.0)
+    alpha = 0.2 if len(series) <= 4 else 0.1
     for one, style in zip(series, look.styles, strict=True):
         if len(one.values) == 1:
             continue
         low, high = (np.minimum(quantile(one.values, q), top) for q in band)
-        ax.fill_between(one.step, low, high, color=style["color"], alpha=0.2, linewidth=0.0)
+        ax.fill_between(one.step, low, high, color=style["color"], alpha=alpha, linewidth=0.0)
 
 
 def _finish(ax: "Axes", metric: str, scale: str | None) -> None:

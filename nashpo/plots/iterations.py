@@ -72,7 +72,8 @@ def iterations(
     bars = _best(bars) if best else bars
     kept = sorted(np.argsort([b.median for b in bars], kind="stable")[:MOST_ROWS].tolist())
     left_out, bars = len(bars) - len(kept), [bars[i] for i in kept]
-    ax = axes(ax, (7.2, max(2.0, 1.3 + 0.34 * len(bars))))
+    wide = 6.4 + 0.07 * max(len(cut(bar.label, 60)) for bar in bars)
+    ax = axes(ax, (wide, max(2.0, 1.3 + 0.34 * len(bars))))
     _draw(ax, bars)
     more = f"\n{left_out} more settings took longer and are not shown" if left_out else ""
     ax.set_xlabel(f"iterations until the duality gap is at most {tol:g}{more}")
@@ -127,7 +128,7 @@ def _best(bars: list[_Bar]) -> list[_Bar]:
 def _draw(ax: "Axes", bars: list[_Bar]) -> None:
     solvers = list(dict.fromkeys(bar.where.get("solver") for bar in bars))
     lengths = [bar.median if np.isfinite(bar.median) else bar.longest for bar in bars]
-    far = max([*lengths, *(bar.high for bar in bars if np.isfinite(bar.high))])
+    far = max(*lengths, *(bar.high if np.isfinite(bar.high) else bar.longest for bar in bars))
     logarithmic = far > 20 * max(1.0, min(lengths))
     least = 1.0 if logarithmic else 0.0
     for row, (bar, length) in enumerate(zip(bars, lengths, strict=True)):
@@ -143,12 +144,12 @@ def _draw(ax: "Axes", bars: list[_Bar]) -> None:
             hatch=None if full else "////",
             linewidth=1.2,
         )
-        end = _whisker(ax, row, bar, far) if bar.runs > 1 and np.isfinite(bar.low) else length
+        end = _whisker(ax, row, bar) if bar.runs > 1 and np.isfinite(bar.low) else length
         ax.annotate(_words(bar), (max(length, end), row), (6, 0), textcoords="offset points", va="center", size="small")
     if logarithmic:
         ax.set_xscale("log")
-    ax.set_xlim(least, far**1.35 if logarithmic else far * 1.3)
-    ax.set_yticks(range(len(bars)), [cut(bar.label) for bar in bars])
+    ax.set_xlim(least, far**1.4 if logarithmic else far * 1.3)
+    ax.set_yticks(range(len(bars)), [cut(bar.label, 60) for bar in bars])
     ax.set_ylim(len(bars) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(True, axis="x", alpha=0.3, linewidth=0.6)
@@ -157,10 +158,10 @@ def _draw(ax: "Axes", bars: list[_Bar]) -> None:
         ax.spines[side].set_visible(False)
 
 
-def _whisker(ax: "Axes", row: int, bar: _Bar, far: float) -> float:
+def _whisker(ax: "Axes", row: int, bar: _Bar) -> float:
     """The quantiles as a line; an infinite one ends in an arrow. Returns where it ends."""
     open_end = not np.isfinite(bar.high)
-    end = float(max(bar.longest, far)) if open_end else bar.high
+    end = float(bar.longest) if open_end else bar.high
     ax.plot([bar.low, end], [row, row], color=ink(), linewidth=1.3, solid_capstyle="butt")
     ax.plot(bar.low, row, "|", color=ink(), markersize=7)
     ax.plot(end, row, ">" if open_end else "|", color=ink(), markersize=6 if open_end else 7)
@@ -170,5 +171,7 @@ def _whisker(ax: "Axes", row: int, bar: _Bar, far: float) -> float:
 def _words(bar: _Bar) -> str:
     if bar.reached == bar.runs:
         return f"{bar.median:,.0f}"
-    share = f"{bar.reached} of {bar.runs} runs"
-    return f"{bar.median:,.0f}, {share}" if np.isfinite(bar.median) else f"{share} within {bar.longest:,}"
+    if bar.runs == 1:
+        return f"> {bar.longest:,}"
+    middle = f"{bar.median:,.0f}" if np.isfinite(bar.median) else f"> {bar.longest:,}"
+    return f"{middle} ({bar.reached} of {bar.runs} runs)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nashpo.plots.style import labelled, listed
+from nashpo.plots.style import cut, labelled, listed
 from nashpo.results import Result
 from nashpo.solver import Status
 
@@ -71,7 +71,7 @@ def lanes(data: "xarray.Dataset", name: str, last: Sequence[str] = ()) -> "xarra
         if dim not in array.dims:
             array = array.expand_dims(dim)
     swept = [dim for dim in array.dims if dim not in (*_DIMS, *last)]
-    return array.transpose(*_DIMS[:3], *swept, *_DIMS[3:], *last)
+    return array.transpose(*_DIMS[:4], *swept, *_DIMS[4:], *last)
 
 
 def final_gaps(data: "xarray.Dataset") -> "xarray.DataArray":
@@ -86,9 +86,10 @@ def swept_series(data: "xarray.Dataset", metric: str, over: Sequence[str]) -> tu
 
     Raises `ValueError` for a metric or a dimension that the sweep has not.
     """
-    if metric not in data or "step" not in data[metric].dims:
-        known = ", ".join(str(name) for name in data.data_vars if data[name].dims[-1:] == ("step",))
-        raise ValueError(f"the sweep has no {metric!r} at every step, only {known}: run it with metrics=[...].")
+    axes = {*data["status"].dims, "step"}
+    if metric not in data or set(data[metric].dims) != axes:
+        known = ", ".join(str(name) for name in data.data_vars if set(data[name].dims) == axes)
+        raise ValueError(f"the sweep has no number {metric!r} at every step, only {known}: run it with metrics=[...].")
     values, status = lanes(data, metric, ("step",)), lanes(data, "status")
     strange = [dim for dim in over if dim not in status.dims]
     if strange:
@@ -135,7 +136,7 @@ def name(where: dict[str, Any]) -> str:
     >>> name({"solver": "EGPO", "eta": 0.5, "beta": float("nan")})
     'EGPO, eta = 0.5'
     """
-    words = [f"{dim} = {v:.4g}" if isinstance(v, float) else str(v) for dim, v in where.items() if v == v]
+    words = [f"{dim} = {v:.4g}" if isinstance(v, float) else cut(v, 28) for dim, v in where.items() if v == v]
     return ", ".join(words)
 
 

@@ -30,7 +30,7 @@ class Look:
 def looks(series: Sequence[Series]) -> Look:
     """Up to 12 series by colour and dash; more by the number that varies most, by solver, or the 11 best of them."""
     if len(series) <= LEGIBLE:
-        labels = [cut(s.label) + _losses(s) for s in series]
+        labels = [cut(s.label, 60) + _losses(s) for s in series]
         styles = [_line(colour(i), dash(i), label) for i, label in enumerate(labels)]
         return Look(styles, labels)
     number = _number(series)
@@ -106,7 +106,9 @@ def _best(series: Sequence[Series]) -> Look:
     """The 11 series with the smallest last median by colour and dash, the others in grey."""
     last = [float(quantile(s.values, 0.5)[-1]) for s in series]
     order = np.argsort([np.inf if v != v else v for v in last], kind="stable")[: LEGIBLE - 1].tolist()
-    labels = [cut(series[i].label) + _losses(series[i]) for i in sorted(order)] + [f"{len(series) - len(order)} others"]
+    labels = [cut(series[i].label, 60) + _losses(series[i]) for i in sorted(order)] + [
+        f"{len(series) - len(order)} others"
+    ]
     grey = _line("#888888", "-", "_", 0.7) | {"alpha": 0.5, "zorder": 1.0}
     styles = [dict(grey) for _ in series]
     for rank, i in enumerate(sorted(order)):

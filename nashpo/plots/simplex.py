@@ -47,7 +47,7 @@ def simplex(
     paths = [_path(run, metric, prompt, start) for run in runs]
     ax = ternary(ax)
     for index, (path, label) in enumerate(zip(paths, labelled(runs, labels), strict=True)):
-        ax.plot(*path.T, color=colour(index), linestyle=dash(index), linewidth=1.4, label=label)
+        ax.plot(*path.T, color=colour(index), linestyle=dash(index), linewidth=1.8, label=label)
         ax.plot(*path[:1].T, "o", markerfacecolor="none", markeredgecolor=colour(index), markersize=8)
         ax.plot(*path[-1:].T, "o", color=colour(index), markersize=6)
     if equilibrium is not None:
@@ -68,14 +68,14 @@ def check_three(game: Any, prompt: int, picture: str) -> None:
     check_prompt(prompt, contexts)
 
 
-def ternary(ax: Any) -> Any:
-    """`ax` if it is ternary, or the Axes of a new figure.
+def ternary(ax: Any, size: tuple[float, float] = (5.6, 5.0)) -> Any:
+    """`ax` if it is ternary, or the Axes of a new figure of this size in inches.
 
     Raises `ValueError` for an Axes of another kind.
     """
     import mpltern  # noqa: F401
 
-    ax = axes(ax, (5.6, 5.0), projection="ternary")
+    ax = axes(ax, size, projection="ternary")
     if not hasattr(ax, "set_tlabel"):
         raise ValueError('simplex: ax is not ternary; make it with fig.add_subplot(projection="ternary").')
     return ax

@@ -7,7 +7,7 @@ import numpy as np
 
 from nashpo.metrics import payoff_bound
 from nashpo.plots.lanes import dataset, final_gaps, quantile
-from nashpo.plots.style import UNITS, axes, dash, ink, mark_zero, paper
+from nashpo.plots.style import UNITS, axes, dash, ink, name_values, paper
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,8 @@ def stability(
     A cell is the median over seeds, games and all other axes: the smallest gap that half of the runs do not exceed. It
     is crossed out where more than half of the runs failed and empty where none was made. `limits` is an update rule
     (its `proven_step`, for the payoffs of `game`; win probabilities if None), a function from beta to eta, one eta for
-    each beta of the sweep, or a mapping from labels to these. `solver` picks one of several. Returns the Axes.
+    each beta of the sweep, or a mapping from labels to these. Where
+    nothing is proven nothing is drawn. `solver` picks one of several. Returns the Axes.
 
     Raises `ValueError` for a solver that was not swept or has no step size, and limits that do not fit the betas.
 
@@ -54,20 +55,20 @@ def stability(
     image = _cells(ax, beta_edges, eta_edges, gaps)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    for index, (label, (at, values)) in enumerate(curves.items()):
+    drawn = {label: curve for label, curve in curves.items() if np.isfinite(curve[1]).any()}
+    for index, (label, (at, values)) in enumerate(drawn.items()):
         _outlined(ax, at, values, label, dash(index))
     ax.set_xlim(beta_edges[0], beta_edges[-1])
     ax.set_ylim(eta_edges[0], eta_edges[-1])
-    if betas[0] == 0:
-        mark_zero(ax, float(_places(betas)[0]))
+    name_values(ax.xaxis, betas, _places(betas))
+    name_values(ax.yaxis, etas, etas)
     ax.set_xlabel("beta")
     ax.set_ylabel("eta")
     ax.set_title(title, fontsize="medium")
     bar = ax.figure.colorbar(image, ax=ax, extend="min" if np.any(gaps < image.norm.vmin) else "neither")
     bar.set_label(f"median final duality gap [{UNITS.get(scale or '', 'payoff')}]")
-    handles, labels = ax.get_legend_handles_labels()
-    if labels:
-        ax.legend(handles, labels, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.06), ncols=2, borderpad=0.0)
+    if drawn or np.isinf(gaps).any():
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.06), ncols=2, borderpad=0.0)
     return ax
 
 
@@ -86,11 +87,11 @@ def _table(data: Any, solver: str | None) -> tuple[np.ndarray, np.ndarray, np.nd
     gaps = gaps.isel(solver=names.index(chosen))
     etas, betas = np.asarray(gaps["eta"].values, float), np.asarray(gaps["beta"].values, float)
     rows, columns = np.argsort(etas), np.argsort(betas)
-    rows = rows[np.isfinite(etas[rows])]
+    rows, columns = rows[np.isfinite(etas[rows])], columns[np.isfinite(betas[columns])]
     runs = gaps.transpose("eta", "beta", ...).values.reshape(len(etas), len(betas), -1)[np.ix_(rows, columns)]
     ran = ~np.isnan(runs)
     if not ran.any():
-        raise ValueError(f"stability: {chosen or 'the solver'} has no step size eta in this sweep.")
+        raise ValueError(f"stability: {chosen or 'the solver'} was not run over eta and beta in this sweep.")
     medians = np.full(runs.shape[:2], np.nan)
     for cell in zip(*np.nonzero(ran.any(axis=2)), strict=True):
         medians[cell] = quantile(runs[cell][ran[cell]], 0.5)
@@ -166,8 +167,6 @@ def _sampled(limit: Callable[[float], Any], betas: np.ndarray) -> tuple[np.ndarr
 
 
 def _outlined(ax: "Axes", at: np.ndarray, values: np.ndarray, label: str, style: str) -> None:
-    """A line that stands out on every colour: ink with a rim of paper."""
-    from matplotlib.patheffects import Normal, Stroke
-
-    rim = [Stroke(linewidth=4.5, foreground=paper()), Normal()]
-    ax.plot(at, values, color=ink(), linestyle=style, linewidth=2.0, label=label, path_effects=rim)
+    """A line that stands out on every colour: ink on a band of paper."""
+    ax.plot(at, values, color=ink(), linestyle=style, linewidth=2.0, label=label, zorder=3.0)
+    ax.plot(at, values, color=paper(), linewidth=5.0, zorder=2.9, alpha=0.85)

@@ -25,8 +25,8 @@ def colour(index: int) -> str:
 
 
 def dash(index: int) -> str:
-    """The line style of the series with this index: no two of 12 series agree in colour and style."""
-    return DASHES[index % len(DASHES)]
+    """The line style of the series with this index: no two of 24 series agree in colour and style."""
+    return DASHES[(index + index // 12) % len(DASHES)]
 
 
 def ink() -> Any:
@@ -126,9 +126,20 @@ def average(values: np.ndarray, game: "Game") -> np.ndarray:
     return np.einsum("...xa,x->...a", values, np.asarray(game.prompts, float))
 
 
-def mark_zero(ax: "Axes", place: float) -> None:
-    """Write 0 at the place on a logarithmic axis that stands for it."""
-    limits = ax.get_xlim()
-    powers = 10.0 ** np.arange(np.ceil(np.log10(place) + 0.3), np.floor(np.log10(limits[1])) + 1)
-    ax.set_xticks([place, *powers], ["0", *(f"{power:g}" for power in powers)])
-    ax.set_xlim(limits)
+def name_values(axis: Any, values: np.ndarray, places: np.ndarray) -> None:
+    """Ticks of a logarithmic axis: up to 8 values themselves, else powers of ten; 0 where it was given a place."""
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    low, high = np.log10(places[0]), np.log10(places[-1])
+    if len(values) <= 8:
+        axis.set_ticks(places, [f"{value:.3g}" for value in values])
+    elif high - low > 1.3:
+        powers = 10.0 ** np.arange(np.ceil(low + (0.3 if values[0] == 0 else -1e-9)), np.floor(high + 1e-9) + 1)
+        zero = [(places[0], "0")] if values[0] == 0 else []
+        ticks = [*zero, *((power, f"{power:g}") for power in powers)]
+        axis.set_ticks([place for place, _ in ticks], [text for _, text in ticks])
+    else:
+        return
+    axis.set_minor_formatter(NullFormatter())
+    if len(values) <= 8 or values[0] == 0:
+        axis.set_minor_locator(NullLocator())

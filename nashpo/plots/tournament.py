@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_ARROWS = 190
 """Every pair of 20 items; of larger tables the largest margins are drawn."""
+_LEVEL = 12
+"""Up to this many items the names are written level."""
 _PLAIN, _AGAINST, _SMITH = COLOURS[4], COLOURS[5], COLOURS[1]
 
 
@@ -47,15 +49,16 @@ def tournament(
     margin = margins(table[np.ix_(order, order)], value)
     members = np.isin(order, smith_set(table, value))
     winner = condorcet_winner(table, value)
-    ax = axes(ax, (6.4, 6.4) if count <= 30 else (9.0, 9.0))
+    names = [cut(item_names(game)[i]) for i in order]
+    level, _, length = _lettering(names)
+    size = (5.2 if count <= 30 else 8.0) + 2 * length
+    ax = axes(ax, (max(size, 5.6), 6.2 if level else size + 0.8))
     angle = np.pi / 2 - 2 * np.pi * np.arange(count) / count
     places = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    size = float(np.clip(700 / count, 14, 160))
-    drawn, pairs = _arrows(ax, places, margin, arrows, size)
-    _nodes(ax, places, members, winner is not None, size)
-    _names(ax, angle, [item_names(game)[i] for i in order], members)
-    ax.set_xlim(-1.1, 1.1)
-    ax.set_ylim(-1.1, 1.1)
+    dot = float(np.clip(700 / count, 14, 160))
+    drawn, pairs = _arrows(ax, places, margin, arrows, dot)
+    _nodes(ax, places, members, winner is not None, dot)
+    _names(ax, angle, names, members)
     ax.set_aspect("equal")
     ax.axis("off")
     which = "" if len(tables) == 1 else f", mean of {len(tables)} prompts" if prompt is None else f", prompt {prompt}"
@@ -73,7 +76,8 @@ def _arrows(ax: "Axes", places: np.ndarray, margin: np.ndarray, most: int, size:
     chosen = np.argsort(-strength, kind="stable")[:most]
     largest = float(strength.max(initial=0.0)) or 1.0
     radius = np.sqrt(size) / 2 + 1.0
-    scale = float(np.clip(9.0 / np.sqrt(len(places)), 0.9, 2.6))
+    scale = float(np.clip(20.0 / len(places), 0.8, 2.4))
+    faint = float(np.clip(8.0 / len(places), 0.45, 1.0))
     for index in chosen[::-1]:
         share = float(strength[index]) / largest
         against = bool(winners[index] > losers[index])
@@ -82,10 +86,10 @@ def _arrows(ax: "Axes", places: np.ndarray, margin: np.ndarray, most: int, size:
                 tuple(places[winners[index]]),
                 tuple(places[losers[index]]),
                 arrowstyle="-|>",
-                mutation_scale=5.0 + 3.5 * scale * (0.3 + share),
-                linewidth=(0.35 + share) * scale,
+                mutation_scale=4.0 + 4.0 * scale * share,
+                linewidth=(0.4 + share) * scale,
                 color=_AGAINST if against else _PLAIN,
-                alpha=0.25 + 0.7 * share,
+                alpha=(0.4 + 0.55 * share) * (1.0 if against else faint),
                 shrinkA=radius,
                 shrinkB=radius,
                 zorder=1.5 + against + share / 2,
@@ -104,20 +108,31 @@ def _nodes(ax: "Axes", places: np.ndarray, members: np.ndarray, winner: bool, si
 
 
 def _names(ax: "Axes", angle: np.ndarray, names: list[str], members: np.ndarray) -> None:
-    """Level for few items, along the rays for many."""
-    level = len(names) <= 12
-    fontsize: Any = "medium" if level else float(np.clip(260 / len(names), 4.0, 9.0))
+    """Level for few items, along the rays for many; the axes get as much room as the longest name needs."""
+    level, fontsize, length = _lettering(names)
+    width, height = ax.figure.get_size_inches() * ax.get_position().size
+    room = min(width / 2 - length, height / 2 - (0.3 if level else length))
+    unit = 1.0 / max(room - 0.25, 0.15 * min(width, height))
     for theta, name, member in zip(angle, names, members, strict=True):
-        across, up = 1.1 * np.cos(theta), 1.1 * np.sin(theta)
+        across, up = (1.0 + 0.17 * unit) * np.array([np.cos(theta), np.sin(theta)])
         left = across < -1e-9
         aside = "center" if abs(across) < 0.05 else "right" if left else "left"
-        above = "bottom" if up > 0.05 else "top"
-        turned = {"ha": aside, "va": above if aside == "center" else "center"}
+        turned: dict[str, Any] = {"ha": aside, "va": "center" if aside != "center" else "bottom" if up > 0 else "top"}
         if not level:
             degrees = np.degrees(theta) + (180 if left else 0)
             turned = {"ha": "right" if left else "left", "va": "center"}
             turned |= {"rotation": degrees, "rotation_mode": "anchor"}
-        ax.text(across, up, cut(name), fontsize=fontsize, fontweight="bold" if member else None, **turned)
+        ax.text(across, up, name, fontsize=fontsize, fontweight="bold" if member else None, **turned)
+    ax.set_xlim(-1.0 - unit * (length + 0.25), 1.0 + unit * (length + 0.25))
+    reach = 1.0 + unit * ((0.3 if level else length) + 0.25)
+    ax.set_ylim(-reach, reach)
+
+
+def _lettering(names: list[str]) -> tuple[bool, float, float]:
+    """Whether names are level, the size of their letters and the length of the longest one in inches."""
+    level = len(names) <= _LEVEL
+    fontsize = 10.0 if level else float(np.clip(260 / len(names), 4.0, 9.0))
+    return level, fontsize, 0.62 * fontsize / 72 * max(map(len, names))
 
 
 def _legend(ax: "Axes", margin: np.ndarray, drawn: int, pairs: int, members: np.ndarray, winner: bool) -> None:
@@ -132,6 +147,4 @@ def _legend(ax: "Axes", margin: np.ndarray, drawn: int, pairs: int, members: np.
     entries.append(Line2D([], [], marker=shape, markerfacecolor=_SMITH, markersize=10, label=text, **marker))
     if not members.all():
         entries.append(Line2D([], [], marker="o", markerfacecolor="#888888", label="outside", **marker))
-    ax.legend(
-        handles=entries, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize="small"
-    )
+    ax.legend(handles=entries, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, fontsize="small")
