@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nashpo.run import solve
     from nashpo.solver import SolveError, Status
     from nashpo.stage import StepSizeWarning
+    from nashpo.sweeps import Sweep, sweep
     from nashpo.tables import load_table
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ _HOME = {
     "SolveError": "solver",
     "Status": "solver",
     "StepSizeWarning": "stage",
+    "Sweep": "sweeps",
     "best_response": "metrics",
     "drive": "driver",
     "duality_gap": "metrics",
@@ -36,6 +38,7 @@ _HOME = {
     "load_table": "tables",
     "solve": "run",
     "stack": "game",
+    "sweep": "sweeps",
 }
 _ROOMS = ("learners", "maxmin", "metrics", "oracles", "players", "plots", "policies", "solvers", "tables")
 
@@ -46,6 +49,7 @@ __all__ = [
     "SolveError",
     "Status",
     "StepSizeWarning",
+    "Sweep",
     "best_response",
     "drive",
     "duality_gap",
@@ -63,6 +67,7 @@ __all__ = [
     "solve",
     "solvers",
     "stack",
+    "sweep",
     "tables",
 ]
 

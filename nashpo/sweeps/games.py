@@ -1,0 +1,80 @@
+"""The games of a sweep: names, and batches of games that one program can hold."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nashpo.game import Game, pad
+from nashpo.oracles.table import Table
+
+
+class Batch(NamedTuple):
+    """Games of one structure and shape."""
+
+    places: list[int]
+    """Where they stand in the user's order."""
+    games: Game
+    """Stacked: every array has a leading axis `[G]`."""
+
+
+def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, Game]:
+    """Every game by a name: the mapping's, or its position.
+
+    >>> list(named_games([Game.from_table(np.full((2, 2), 0.5)), Game.from_table(np.full((3, 3), 0.5))]))
+    ['game 0', 'game 1']
+    """
+    if isinstance(games, Game):
+        return {"game 0": games}
+    if not isinstance(games, Mapping):
+        games = {f"game {place}": game for place, game in enumerate(games)}
+    named = {str(name): game for name, game in games.items()}
+    if not named:
+        raise ValueError("sweep: give at least one game.")
+    wrong = next((name for name, game in named.items() if not isinstance(game, Game)), None)
+    if wrong is not None:
+        raise ValueError(f"sweep: {wrong!r} is {named[wrong]!r}, not a Game; make one with Game.from_table(P).")
+    return named
+
+
+def swept_betas(games: Sequence[Game], betas: Any) -> np.ndarray | None:
+    """The values of beta to sweep: those given, those that every game has as an array, or None."""
+    if betas is None:
+        own = [np.asarray(game.beta) for game in games]
+        if all(beta.ndim == 0 for beta in own):
+            return None
+        if any(beta.shape != own[0].shape or np.any(beta != own[0]) for beta in own):
+            raise ValueError("sweep: games with an array for beta must all have the same; or give betas=[...].")
+        betas = own[0]
+    values = np.asarray(betas, float)
+    if values.ndim != 1 or len(values) == 0 or not np.all((values >= 0) & np.isfinite(values)):
+        raise ValueError(f"betas={betas}: give a list of finite numbers that are at least 0.")
+    return values
+
+
+def batches(games: Sequence[Game]) -> list[Batch]:
+    """Games stacked as far as they go together; tables of several sizes are padded to the largest of them."""
+    tables = [game for game in games if isinstance(game.oracle, Table)]
+    contexts = max((game.shape[0] for game in tables), default=0)
+    size = max((game.shape[1] for game in tables), default=0)
+    together: dict[Any, list[int]] = {}
+    ready = []
+    for place, game in enumerate(games):
+        game = pad(game, size, contexts) if isinstance(game.oracle, Table) else game
+        game = jax.tree.map(np.asarray, game.nameless())
+        ready.append(game)
+        kind = jax.tree.structure(game), tuple((leaf.shape, leaf.dtype) for leaf in _arrays(game))
+        together.setdefault(kind, []).append(place)
+    return [Batch(places, _stacked([ready[place] for place in places])) for places in together.values()]
+
+
+def _arrays(game: Game) -> list[np.ndarray]:
+    """Everything but beta, whose type says nothing."""
+    return jax.tree.leaves((game.oracle, game.reference, game.prompts))
+
+
+def _stacked(games: Sequence[Game]) -> Game:
+    dtype = _arrays(games[0])[0].dtype
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *games)
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf, stacked)

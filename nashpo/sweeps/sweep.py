@@ -1,0 +1,168 @@
+"""Games times settings times seeds, in one compiled program a rule."""
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from nashpo.game import Game
+from nashpo.learners.base import Learner
+from nashpo.logspace import LOG_ZERO
+from nashpo.metrics import payoff_bound
+from nashpo.run import Metric, as_solver, named_metrics, whole_number
+from nashpo.solver import Solver
+from nashpo.stage import UpdateRule
+from nashpo.sweeps.blocks import Plan, run_grid
+from nashpo.sweeps.games import batches, named_games, swept_betas
+from nashpo.sweeps.labels import Runs, joined, labelled
+from nashpo.sweeps.program import Length, Setting
+from nashpo.sweeps.result import Sweep
+from nashpo.sweeps.settings import grid
+from nashpo.typing import Array
+
+Rules = UpdateRule | Solver | Sequence[UpdateRule | Solver] | Mapping[str, UpdateRule | Solver]
+
+
+def sweep(
+    games: Game | Sequence[Game] | Mapping[str, Game],
+    rules: Rules,
+    *,
+    steps: int,
+    every: int = 1,
+    betas: Sequence[float] | Array | None = None,
+    starts: Literal["random"] | Array | None = None,
+    seeds: int | Sequence[int] = 1,
+    learner: Learner | None = None,
+    tol: float | None = None,
+    metrics: Mapping[str, Metric] | Sequence[Metric] | None = (),
+    memory: int = 2**31,
+    devices: Sequence[Any] | None = None,
+) -> Sweep:
+    """Run every rule on every game, for all values of every number that is an array, and for every seed.
+
+    `games` and `rules` are one, several, or a mapping from names. A number of a rule that is a list or an array is an
+    axis of the result, `EGPO(eta=jnp.geomspace(0.1, 2, 8))`; so is beta, as `betas` in place of the games' own.
+    `seeds` (a number of them, or a list) seed noisy oracles and random starts as `key` does in `solve`. A run begins at
+    the reference, at a random policy of its seed (`starts="random"`, uniform on the simplex), or at the probabilities
+    `starts[k]`, `[A]` or `[X, A]`, of the k-th seed. `steps`, `every`, `tol`, `metrics` and `learner` are those
+    of `solve`, and each run is the one that `solve` would make, but for rounding.
+
+    One program a rule is compiled, for any number of games, settings and seeds; tables of different sizes are padded,
+    which changes nothing. About `memory` bytes are used at once, and the lanes are shared among `devices` (all local
+    ones if None); on the CPU the result depends on neither.
+
+    Raises `ValueError` for settings that cannot be run; a lane that goes wrong says so in `status` and leaves the
+    others alone.
+
+    >>> from nashpo.solvers import EGPO
+    >>> game = Game.from_table([[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]])
+    >>> found = sweep(game, EGPO(eta=[0.2, 0.6]), betas=[0.1, 1.0], steps=50, every=10)
+    >>> dict(found.data["final_gap"].sizes)
+    {'solver': 1, 'game': 1, 'beta': 2, 'eta': 2, 'seed': 1}
+    """
+    steps, every = whole_number("steps", steps, 0), whole_number("every", every, 1)
+    if tol is not None and not tol >= 0:
+        raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
+    if not memory > 0:
+        raise ValueError(f"memory={memory}: give a number of bytes above 0.")
+    named, solvers = named_games(games), _named_rules(rules, learner)
+    betas = swept_betas(list(named.values()), betas)
+    numbers = _seeds(seeds)
+    places = jax.local_devices() if devices is None else list(devices)
+    stacked = batches(list(named.values()))
+    length = Length(every, -(-steps // every), isinstance(starts, str))
+    plan = Plan(tol, named_metrics(metrics), steps, length, memory, places)
+    parts = {}
+    for name, solver in solvers.items():
+        _check(named, betas, solver)
+        runs = []
+        for batch in stacked:
+            dtype = np.asarray(jax.tree.leaves(batch.games.oracle)[0]).dtype
+            settings = grid(solver, betas, numbers, dtype)
+            _, *shape = batch.games.reference.log_probs().shape
+            first = _starts(starts, settings.seed, len(numbers), shape)
+            setting = Setting(settings.solver, settings.beta, numbers[settings.seed].astype(np.uint32), first)
+            runs.append(Runs(batch.places, run_grid(batch.games, setting, plan)))
+        axes = settings.axes | {"seed": numbers}
+        parts[name] = labelled(solver, named, axes, runs, steps=steps, every=every, tol=tol)
+    return Sweep(joined(parts, steps=steps, every=every, tol=tol))
+
+
+def _named_rules(rules: Any, learner: Learner | None) -> dict[str, Any]:
+    """Every solver by a name: the mapping's, or the class's with a number where there are several of it."""
+    if not isinstance(rules, Mapping):
+        several = list(rules) if isinstance(rules, Sequence) else [rules]
+        names: dict[str, Any] = {}
+        for rule in several:
+            name = type(rule).__name__
+            count = 1 + sum(type(other) is type(rule) for other in names.values())
+            names[name if count == 1 else f"{name} {count}"] = rule
+        rules = names
+    if not rules:
+        raise ValueError("sweep: give at least one rule.")
+    return {str(name): as_solver(_arrays(rule), learner) for name, rule in rules.items()}
+
+
+def _arrays(rule: Any) -> Any:
+    """The rule with every list of numbers an array."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, list) else leaf, rule, is_leaf=_listed)
+
+
+def _listed(leaf: Any) -> bool:
+    return isinstance(leaf, list)
+
+
+def _seeds(seeds: Any) -> np.ndarray:
+    """The list of seeds."""
+    numbers = np.arange(seeds) if np.ndim(seeds) == 0 and not isinstance(seeds, str) else np.asarray(seeds)
+    whole = numbers.ndim == 1 and len(numbers) and np.issubdtype(numbers.dtype, np.integer)
+    if not whole or numbers.min() < 0 or numbers.max() >= 2**32 or len(set(numbers.tolist())) < len(numbers):
+        raise ValueError(f"seeds={seeds}: give how many, at least 1, or a list of different whole numbers from 0 on.")
+    return numbers
+
+
+def _starts(starts: Any, seed: np.ndarray, count: int, shape: Sequence[int]) -> np.ndarray | None:
+    """The log-probabilities `[S, X, A]` to begin from; None for the reference or a random policy."""
+    if starts is None:
+        return None
+    if isinstance(starts, str):
+        if starts != "random":
+            raise ValueError(f'starts="{starts}": give "random", or probabilities for every seed.')
+        return None
+    probs = np.asarray(starts, float)
+    probs = probs[:, None, :] if probs.ndim == 2 else probs
+    fits = probs.ndim == 3 and len(probs) == count and probs.shape[1] in (1, shape[0]) and probs.shape[2] == shape[1]
+    if not fits or np.any(probs < 0) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
+        raise ValueError(
+            f"starts has shape {np.shape(starts)}: give probabilities [seeds, responses] or [seeds, prompts, "
+            f"responses] that sum to one, for {count} seeds and a game of {shape[0]} prompts and {shape[1]} responses."
+        )
+    log = np.where(probs > 0, np.log(np.where(probs > 0, probs, 1.0)), LOG_ZERO)
+    return np.broadcast_to(log, (count, *shape))[seed]
+
+
+def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> None:
+    """Let the solver refuse a game or a setting; step sizes above a proven limit make one warning."""
+    check = getattr(solver, "check", None)
+    if check is None:
+        return
+    settings = grid(solver, None, np.arange(1), np.dtype(float))
+    each = [jax.tree.map(lambda leaf, i=i: leaf[i].item(), settings.solver) for i in range(len(settings.seed))]
+    weights = [None] if betas is None else [float(beta) for beta in betas]
+    first = next(iter(games.values()))
+    pairs = [(game, each[0], weights[0]) for game in games.values()]
+    pairs += [(first, one, beta) for one in each for beta in weights]
+    said: dict[type[Warning], dict[str, None]] = {}
+    for game, one, beta in pairs:
+        game = game if beta is None else dataclasses.replace(game, beta=beta)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            one.check(game, payoff_bound(game))
+        for warning in caught:
+            said.setdefault(warning.category, {})[str(warning.message)] = None
+    for category, messages in said.items():
+        more = f" ({len(messages) - 1} more settings like this)" if len(messages) > 1 else ""
+        warnings.warn(next(iter(messages)) + more, category, stacklevel=3)
