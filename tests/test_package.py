@@ -229,6 +229,8 @@ def test_doctests(name, double):
         warnings.simplefilter("error")
         for test in examples:
             runner.run(test, out=report.append)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
     assert runner.failures == 0, "".join(report)
 
 

@@ -170,6 +170,7 @@ def _heatmaps(data: "xarray.Dataset") -> "Figure":
     from matplotlib import pyplot
 
     from nashpo import plots
+    from nashpo.plots.stability import gap_span
     from nashpo.plots.style import layout
 
     finite = np.isfinite(data["eta"].values)
@@ -179,10 +180,11 @@ def _heatmaps(data: "xarray.Dataset") -> "Figure":
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = pyplot.figure(figsize=(6.0 * columns, 4.6 * rows), layout=layout())
+    span = gap_span(data["final_gap"].sel(solver=names).values)
     described = json.loads(data.attrs.get("solvers", "{}"))
     for index, name in enumerate(names):
         rule = _proven(described.get(name, "")) if data.attrs.get("scale") == "probability" else None
-        plots.stability(data, rule, solver=name, ax=figure.add_subplot(rows, columns, index + 1))
+        plots.stability(data, rule, solver=name, span=span, ax=figure.add_subplot(rows, columns, index + 1))
     return figure
 
 

@@ -47,16 +47,16 @@ def flow(
         raise ValueError(f"rows={rows}: the grid needs at least 2 rows.")
     points = _grid(rows)
     moves = _moves(game, rule_or_solver, learner, prompt, points, key)
-    ax = ternary(ax, (6.6, 5.0))
+    triangle = ternary(ax, (6.6, 5.0))
     lengths = 0.5 * np.abs(moves).sum(axis=1)
-    image = _arrows(ax, points, moves, lengths, 0.8 / rows)
+    image = _arrows(triangle, points, moves, lengths, 0.8 / rows)
     image.set_alpha(1.0 if results is None else 0.6)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.75, pad=0.1)
+    bar = triangle.figure.colorbar(image, ax=ax, shrink=0.75, pad=0.1)
     bar.set_label("distance of one step [total variation]")
     if results is not None or equilibrium is not None:
-        simplex([] if results is None else results, labels, equilibrium=equilibrium, prompt=prompt, ax=ax)
-    name_corners(ax, item_names(game))
-    return ax
+        simplex([] if results is None else results, labels, equilibrium=equilibrium, prompt=prompt, ax=triangle)
+    name_corners(triangle, item_names(game))
+    return triangle
 
 
 def _grid(rows: int) -> np.ndarray:

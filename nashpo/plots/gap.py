@@ -52,13 +52,14 @@ def gap(
     else:
         series, common, scale = *_from_results(listed(results), labels, metric), _scale(listed(results))
     look = looks(series)
-    ax = axes(ax, (6.4 + (2.2 if len(look.labels) > 5 else 0.0), 4.2))
+    beside = look.number is None and (len(look.labels) > 5 or len(series) > LEGIBLE)
+    ax = axes(ax, (8.6 if beside else 6.4, 4.2))
     for one, style in zip(series, look.styles, strict=True):
         _draw(ax, one, style)
     if len(series) <= LEGIBLE:
         _fill(ax, series, look, band)
     _finish(ax, metric, scale)
-    _explain(ax, look, common)
+    _explain(ax, look, common, len(series))
     return ax
 
 
@@ -104,16 +105,19 @@ def _finish(ax: "Axes", metric: str, scale: str | None) -> None:
     ax.margins(x=0.02)
 
 
-def _explain(ax: "Axes", look: Look, common: str) -> None:
+def _explain(ax: "Axes", look: Look, common: str, count: int) -> None:
     """The legend, and the bar of a colour that stands for a number."""
+    title = cut(common, 60) or None
     if look.number is not None:
         bar = ax.figure.colorbar(look.number[1], ax=ax, pad=0.02)
         bar.set_label(look.number[0])
-    title = cut(common, 60) or None
-    if look.labels:
-        place_legend(ax, look.labels, title)
-    elif title:
-        ax.set_title(title, fontsize="medium")
+        if look.labels:
+            above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2, "borderpad": 0.2}
+            ax.legend(frameon=False, title=title, alignment="left", fontsize="small", **above)
+        elif title:
+            ax.set_title(title, fontsize="medium")
+    else:
+        place_legend(ax, look.labels, title, inside=count <= LEGIBLE)
 
 
 def _trace(run: Result, metric: str) -> np.ndarray:

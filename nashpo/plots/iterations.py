@@ -144,7 +144,7 @@ def _draw(ax: "Axes", bars: list[_Bar]) -> None:
             hatch=None if full else "////",
             linewidth=1.2,
         )
-        end = _whisker(ax, row, bar) if bar.runs > 1 and np.isfinite(bar.low) else length
+        end = _whisker(ax, row, bar) if np.isfinite(bar.low) and bar.high > bar.low else length
         ax.annotate(_words(bar), (max(length, end), row), (6, 0), textcoords="offset points", va="center", size="small")
     if logarithmic:
         ax.set_xscale("log")

@@ -93,7 +93,9 @@ def swept_series(data: "xarray.Dataset", metric: str, over: Sequence[str]) -> tu
     values, status = lanes(data, metric, ("step",)), lanes(data, "status")
     strange = [dim for dim in over if dim not in status.dims]
     if strange:
-        raise ValueError(f"over={tuple(over)}: the sweep has no axis {strange[0]!r}, only {', '.join(status.dims)}.")
+        raise ValueError(
+            f"over={tuple(over)}: the sweep has no axis {strange[0]!r}, only {', '.join(map(str, status.dims))}."
+        )
     kept = [str(dim) for dim in status.dims if dim not in over]
     order = (*kept, *over)
     numbers = values.transpose(*order, "step").values.astype(float)

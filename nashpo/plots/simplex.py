@@ -45,19 +45,19 @@ def simplex(
     if not runs and equilibrium is None:
         raise ValueError("simplex: give at least one result.")
     paths = [_path(run, metric, prompt, start) for run in runs]
-    ax = ternary(ax)
+    triangle = ternary(ax)
     for index, (path, label) in enumerate(zip(paths, labelled(runs, labels), strict=True)):
-        ax.plot(*path.T, color=colour(index), linestyle=dash(index), linewidth=1.8, label=label)
-        ax.plot(*path[:1].T, "o", markerfacecolor="none", markeredgecolor=colour(index), markersize=8)
-        ax.plot(*path[-1:].T, "o", color=colour(index), markersize=6)
+        triangle.plot(*path.T, color=colour(index), linestyle=dash(index), linewidth=1.8, label=label)
+        triangle.plot(*path[:1].T, "o", markerfacecolor="none", markeredgecolor=colour(index), markersize=8)
+        triangle.plot(*path[-1:].T, "o", color=colour(index), markersize=6)
     if equilibrium is not None:
         point = _point(equilibrium, prompt)
-        ax.plot(*point.T, "x", color=ink(), markersize=9, markeredgewidth=2, label="equilibrium")
+        triangle.plot(*point.T, "x", color=ink(), markersize=9, markeredgewidth=2, label="equilibrium")
     if runs:
-        name_corners(ax, item_names(runs[0].game))
+        name_corners(triangle, item_names(runs[0].game))
     if len(runs) > 1 or labels is not None or equilibrium is not None:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.12, 1.12), fontsize="small")
-    return ax
+        triangle.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.12, 1.12), fontsize="small")
+    return triangle
 
 
 def check_three(game: Any, prompt: int, picture: str) -> None:

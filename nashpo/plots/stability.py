@@ -24,6 +24,7 @@ def stability(
     *,
     game: "Game | None" = None,
     solver: str | None = None,
+    span: tuple[float, float] | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """The final gap of a sweep over `eta` (upwards) and `beta`, with the largest stable step drawn in.
@@ -32,7 +33,8 @@ def stability(
     is crossed out where more than half of the runs failed and empty where none was made. `limits` is an update rule
     (its `proven_step`, for the payoffs of `game`; win probabilities if None), a function from beta to eta, one eta for
     each beta of the sweep, or a mapping from labels to these. Where
-    nothing is proven nothing is drawn. `solver` picks one of several. Returns the Axes.
+    nothing is proven nothing is drawn. `solver` picks one of several, `span` are the gaps at
+    the ends of the colours. Returns the Axes.
 
     Raises `ValueError` for a solver that was not swept or has no step size, and limits that do not fit the betas.
 
@@ -52,7 +54,7 @@ def stability(
     curves = {label: _curve(label, limit, betas, game, scale) for label, limit in named.items()}
     ax = axes(ax, (6.0, 4.4))
     beta_edges, eta_edges = _edges(_places(betas)), _edges(etas)
-    image = _cells(ax, beta_edges, eta_edges, gaps)
+    image = _cells(ax, beta_edges, eta_edges, gaps, gap_span(gaps) if span is None else span)
     ax.set_xscale("log")
     ax.set_yscale("log")
     drawn = {label: curve for label, curve in curves.items() if np.isfinite(curve[1]).any()}
@@ -114,18 +116,26 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.exp(np.concatenate([[logs[0] - gaps[0] / 2], logs[:-1] + np.diff(logs) / 2, [logs[-1] + gaps[-1] / 2]]))
 
 
-def _cells(ax: "Axes", columns: np.ndarray, rows: np.ndarray, gaps: np.ndarray) -> Any:
+def gap_span(gaps: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest finite gap above zero, at least a power of ten apart.
+
+    >>> gap_span(np.array([1e-20, 1e-3, 0.1, np.inf, np.nan]))
+    (1e-16, 0.1)
+    """
+    positive = gaps[np.isfinite(gaps) & (gaps > 0)]
+    low = max(float(positive.min(initial=1.0)), _SMALLEST)
+    return low, max(float(positive.max(initial=low)), 10 * low)
+
+
+def _cells(ax: "Axes", columns: np.ndarray, rows: np.ndarray, gaps: np.ndarray, span: tuple[float, float]) -> Any:
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
 
-    positive = gaps[np.isfinite(gaps) & (gaps > 0)]
-    low = max(float(positive.min(initial=1.0)), _SMALLEST)
-    high = max(float(positive.max(initial=low)), 10 * low)
-    shown = np.ma.masked_invalid(np.where(gaps == 0, low / 2, gaps))
-    image = ax.pcolormesh(columns, rows, shown, norm=LogNorm(low, high), cmap="viridis", rasterized=True)
+    shown = np.ma.masked_invalid(np.where(gaps == 0, span[0] / 2, gaps))
+    image = ax.pcolormesh(columns, rows, shown, norm=LogNorm(*span), cmap="viridis", rasterized=True)
     for index, (row, column) in enumerate(zip(*np.nonzero(np.isinf(gaps)), strict=True)):
-        corner, far = (columns[column], rows[row]), (columns[column + 1], rows[row + 1])
-        width, height = far[0] - corner[0], far[1] - corner[1]
+        corner = (float(columns[column]), float(rows[row]))
+        width, height = float(columns[column + 1]) - corner[0], float(rows[row + 1]) - corner[1]
         label = None if index else "most runs failed"
         ax.add_patch(Rectangle(corner, width, height, facecolor=paper(), edgecolor="#888888", hatch="xx", label=label))
     return image

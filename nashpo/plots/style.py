@@ -88,12 +88,15 @@ def short(text: str) -> str:
 
 
 def cut(text: str, most: int = 36) -> str:
-    """The text, shortened to `most` characters with an ellipsis.
+    """The text, shortened to `most` characters in the middle: names often differ in their ends.
 
-    >>> cut("a name that does not fit", 12)
-    'a name that…'
+    >>> cut("a name that is too long 17", 14)
+    'a name th…g 17'
     """
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 3
+    return f"{text[: most - 1 - tail].rstrip()}…{text[-tail:]}"
 
 
 def item_names(game: "Game") -> list[str]:
@@ -111,9 +114,9 @@ def check_prompt(prompt: int, contexts: int) -> int:
     return prompt
 
 
-def place_legend(ax: "Axes", labels: Sequence[str], title: str | None = None) -> None:
-    """The legend: inside where it is small, else right of the picture."""
-    if len(labels) <= 5 and max(map(len, labels), default=0) <= 28:
+def place_legend(ax: "Axes", labels: Sequence[str], title: str | None = None, inside: bool = True) -> None:
+    """The legend: inside where it is small and there is room, else right of the picture."""
+    if inside and len(labels) <= 5 and max(map(len, labels), default=0) <= 28:
         ax.legend(frameon=False, title=title)
         return
     ax.legend(

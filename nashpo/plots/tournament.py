@@ -110,7 +110,8 @@ def _nodes(ax: "Axes", places: np.ndarray, members: np.ndarray, winner: bool, si
 def _names(ax: "Axes", angle: np.ndarray, names: list[str], members: np.ndarray) -> None:
     """Level for few items, along the rays for many; the axes get as much room as the longest name needs."""
     level, fontsize, length = _lettering(names)
-    width, height = ax.figure.get_size_inches() * ax.get_position().size
+    box = ax.get_window_extent()
+    width, height = box.width / ax.figure.dpi, box.height / ax.figure.dpi
     room = min(width / 2 - length, height / 2 - (0.3 if level else length))
     unit = 1.0 / max(room - 0.25, 0.15 * min(width, height))
     for theta, name, member in zip(angle, names, members, strict=True):
