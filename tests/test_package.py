@@ -22,9 +22,9 @@ FOLDERS = {"nashpo": ROOT / "nashpo", "nashpo_games": ROOT / "games" / "nashpo_g
 
 # Rooms of `nashpo`, lowest first: a room imports from lower floors and from itself, never from its own floor or above.
 FLOORS = (
-    {"struct", "exact", "catalog", "files"},
+    {"struct", "exact", "catalog", "files", "reproduction"},
     {"typing"},
-    {"logspace", "describe"},
+    {"logspace", "describe", "fingerprint"},
     {"validation"},
     {"policies", "stage"},
     {"oracles", "solver"},
@@ -32,7 +32,8 @@ FLOORS = (
     {"metrics", "results", "tables", "players", "maxmin"},
     {"equilibria", "learners", "solvers"},
     {"mirror"},
-    {"run"},
+    {"run", "callbacks"},
+    {"checkpoint"},
     {"driver", "sweeps"},
     {"plots"},
     {"cli"},
