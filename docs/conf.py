@@ -8,6 +8,7 @@ HERE = Path(__file__).resolve().parent
 CODE = [str(HERE.parent), str(HERE.parent / "games")]
 sys.path[:0] = [str(HERE), *CODE]
 os.environ["PYTHONPATH"] = os.pathsep.join([*CODE, *filter(None, [os.environ.get("PYTHONPATH")])])  # for notebooks
+os.environ.pop("MPLBACKEND", None)  # else notebooks do not show what they draw
 
 import pages  # noqa: E402
 from sphinx.ext.napoleon import GoogleDocstring  # noqa: E402
@@ -37,6 +38,8 @@ html_theme = "furo"
 smartquotes = False
 html_title = f"nashpo {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 # Pages are MyST Markdown, with $math$; headings have anchors like GitHub's.
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
