@@ -7,7 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nashpo import learners, maxmin, metrics, oracles, players, plots, policies, solvers, tables
+    from nashpo import callbacks, learners, maxmin, metrics, oracles, players, plots, policies, solvers, tables
+    from nashpo.checkpoint import CheckpointWarning
     from nashpo.driver import drive
     from nashpo.equilibria import Equilibrium, equilibrium, equilibrium_path
     from nashpo.game import Game, stack
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "CheckpointWarning": "checkpoint",
     "Equilibrium": "equilibria",
     "Game": "game",
     "Result": "results",
@@ -40,9 +42,10 @@ _HOME = {
     "stack": "game",
     "sweep": "sweeps",
 }
-_ROOMS = ("learners", "maxmin", "metrics", "oracles", "players", "plots", "policies", "solvers", "tables")
+_ROOMS = ("callbacks", "learners", "maxmin", "metrics", "oracles", "players", "plots", "policies", "solvers", "tables")
 
 __all__ = [
+    "CheckpointWarning",
     "Equilibrium",
     "Game",
     "Result",
@@ -51,6 +54,7 @@ __all__ = [
     "StepSizeWarning",
     "Sweep",
     "best_response",
+    "callbacks",
     "drive",
     "duality_gap",
     "equilibrium",

@@ -1,10 +1,16 @@
 """Files that appear under their name when they are complete, or not at all."""
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes | str | Callable[[Path], Any]) -> Path:
@@ -42,6 +48,38 @@ def atomic_write(path: str | os.PathLike[str], content: bytes | str | Callable[[
     except OSError as error:
         raise OSError(f"{path}: cannot be written ({why(error)}).") from error
     return file
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes out of `folder`, which is made if it is not there; the system unlocks for whoever is killed.
+
+    Where the system has no such locks (Windows), nobody is kept out.
+
+    Raises:
+        ValueError: `folder` is a file, or somebody else holds the lock.
+        OSError: the folder cannot be made or written to.
+
+    >>> with tempfile.TemporaryDirectory() as folder, locked(folder):
+    ...     os.listdir(folder)
+    ['.lock']
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file = open(path / ".lock", "a")  # noqa: SIM115 - closed below, whatever happens
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{folder}: is a file, or lies in one; give the name of a folder.") from None
+    except OSError as error:
+        raise OSError(f"{folder}: the folder cannot be written to ({why(error)}).") from error
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"{folder}: another run is writing to this folder; wait for its end or give another folder."
+                raise ValueError(message) from None
+        yield
 
 
 def why(error: OSError) -> str:

@@ -70,6 +70,11 @@ class Result:
         return int(self.trace["step"][-1])
 
     @property
+    def planned(self) -> int:
+        """How many steps were asked for."""
+        return self._outcome.planned
+
+    @property
     def trace(self) -> Mapping[str, np.ndarray]:
         """`"step"` and every metric, arrays `[T, ...]` with one entry a measurement.
 
@@ -82,10 +87,12 @@ class Result:
         """How the run ended."""
         if self._outcome.failed >= 0 or not np.isfinite(self.trace["duality_gap"][-1]):
             return Status.NONFINITE
-        if self._outcome.tol is None:
-            return Status.FINISHED
-        reached = self.trace["duality_gap"][-1] <= self._outcome.tol
-        return Status.CONVERGED if reached else Status.NOT_CONVERGED
+        tol = self._outcome.tol
+        if tol is not None and self.trace["duality_gap"][-1] <= tol:
+            return Status.CONVERGED
+        if self.steps < self.planned:
+            return Status.STOPPED
+        return Status.FINISHED if tol is None else Status.NOT_CONVERGED
 
     def check(self) -> Result:
         """The result itself; raises `SolveError` where the run went non-finite or missed its tolerance."""
@@ -134,6 +141,7 @@ class Result:
             "beta": float(self.game.beta),
             "status": self.status.name,
             "steps": self.steps,
+            "planned": self.planned,
             "tol": float("nan") if self._outcome.tol is None else self._outcome.tol,
             "failed": self._outcome.failed,
             "named": int(self.game.items is not None),
@@ -210,7 +218,7 @@ class Result:
 
 @dataclasses.dataclass
 class Outcome:
-    """What a result is made of: policies, the trace on the host, the failed step (or -1) and the tolerance."""
+    """What a result is made of: policies, the trace on the host, the failed step (or -1), tolerance, steps to take."""
 
     policy: Tabular
     last: Tabular
@@ -218,6 +226,7 @@ class Outcome:
     trace: Mapping[str, np.ndarray]
     failed: int
     tol: float | None
+    planned: int
 
 
 def _stored(data: xarray.Dataset) -> Outcome:
@@ -230,6 +239,7 @@ def _stored(data: xarray.Dataset) -> Outcome:
         trace={"step": data["step"].values, **{name: data[_label(name)].values for name in names}},
         failed=int(data.attrs["failed"]),
         tol=None if np.isnan(tol) else tol,
+        planned=int(data.attrs.get("planned", data.attrs["steps"])),
     )
 
 

@@ -136,7 +136,7 @@ class _Finished:
 
     def __init__(self, plan: Plan, run: Run) -> None:
         self._plan, self._run = plan, run
-        self.state, self.tol = run.state, plan.tol
+        self.state, self.tol, self.planned = run.state, plan.tol, plan.steps
 
     @property
     def policy(self) -> Any:

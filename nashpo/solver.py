@@ -18,6 +18,8 @@ class Status(IntEnum):
     """Every step was taken and the duality gap is still above `tol`."""
     NONFINITE = 3
     """A step produced an infinite or undefined number; the run stopped before it."""
+    STOPPED = 4
+    """A callback asked to stop before the last step; or the run is still under way."""
 
 
 class SolveError(RuntimeError):

@@ -180,7 +180,7 @@ def test_what_is_no_solver_is_refused(solver, message):
 
 def test_driving_calls_back_and_stops_at_the_tolerance():
     seen = []
-    result = nashpo.drive(game(), EGPO(1.0), steps=64, tol=1e-5, segment=8, callback=lambda r: seen.append(r.steps))
+    result = nashpo.drive(game(), EGPO(1.0), steps=64, tol=1e-5, segment=8, callbacks=lambda r: seen.append(r.steps))
     expected = nashpo.solve(game(), EGPO(1.0), steps=64, tol=1e-5)
     assert seen[0] == 8
     assert seen[-1] == result.steps == expected.steps

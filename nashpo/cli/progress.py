@@ -18,23 +18,7 @@ def worthwhile(game: Game, steps: int) -> bool:
 
 def drive_with_progress(game: Game, solver: Any, settings: dict[str, Any]) -> Result:
     """The same run in segments, with a bar on stderr: steps taken, the gap, the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from nashpo.callbacks import Progress
     from nashpo.driver import drive
 
-    columns = (
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
-        task = progress.add_task("solve", total=settings["steps"], note="compiling")
-
-        def show(result: Result) -> None:
-            note = f"gap {result.trace['duality_gap'][-1]:.1e}"
-            progress.update(task, completed=result.steps, note=note)
-
-        return drive(game, solver, callback=show, **settings)
+    return drive(game, solver, callbacks=Progress(transient=True), **settings)

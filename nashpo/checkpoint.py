@@ -1,0 +1,274 @@
+"""Checkpoints of a run: what its next step needs and what was measured so far, in a folder.
+
+A checkpoint is an Orbax checkpoint named after its step, `00000400`. It is written under another name and moved when
+it is complete, so that what has a name is whole, and a checksum says whether it still is when it is read.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashpo import __version__
+from nashpo.files import why
+from nashpo.fingerprint import differences, digest, fingerprint
+from nashpo.run import Plan
+
+_WRITING, _OLD = ".writing.", ".old."
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint cannot be read, or other versions of the libraries wrote it."""
+
+
+class Reached(NamedTuple):
+    """How far a run has come."""
+
+    state: Any
+    trace: dict[str, np.ndarray]
+    failed: int
+    """The step that produced a number that is not finite, or -1."""
+    over: bool
+    """Whether the run ended before its last step: at the tolerance, or at a number that is not finite."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return int(self.trace["step"][-1])
+
+
+class Checkpoints:
+    """The checkpoints of one run in `folder`, of which the last `keep` are kept.
+
+    Whoever uses it holds the lock of the folder (`nashpo.files.locked`).
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], plan: Plan, keep: int) -> None:
+        self.folder, self.keep = Path(folder), keep
+        self._plan, self._fingerprint = plan, _identity(plan)
+        self.saved: int | None = None
+        """The step of the newest checkpoint of this run, None where there is none."""
+
+    def latest(self) -> Reached | None:
+        """The newest checkpoint that is whole; None where there is none.
+
+        Raises `ValueError` if it belongs to another run, or to one that cannot be taken to this one's last step.
+        """
+        refusal = None
+        for path in reversed(self._listed()):
+            try:
+                notes, arrays = _read(path)
+            except Exception as error:  # whatever is wrong with the file, the one before it may do
+                reason = str(error).strip().split("\n")[0][:200]
+                message = f"{path}: this checkpoint cannot be read ({reason}); the one before it is used."
+                warnings.warn(message, CheckpointWarning, stacklevel=3)
+                continue
+            self._check(path, notes)
+            refusal = self._misfit(notes)
+            if refusal is None:
+                self.saved = notes["steps"]
+                return self._restore(path, notes, arrays)
+            if notes["steps"] > self._plan.steps:
+                break
+        if refusal is not None:
+            raise ValueError(refusal)
+        return None
+
+    def save(self, reached: Reached) -> None:
+        """Write a checkpoint, then remove the oldest. Ctrl-C waits for the end of it, a full disk changes nothing.
+
+        Raises `OSError` if the checkpoint cannot be written; those before it are as they were.
+        """
+        state = jax.tree.leaves(reached.state)
+        arrays = {f"state{i}": _stored(leaf) for i, leaf in enumerate(state)}
+        arrays |= {f"trace{i}": values for i, values in enumerate(reached.trace.values())}
+        notes = {
+            "steps": reached.steps,
+            "failed": reached.failed,
+            "over": reached.over,
+            "trace": list(reached.trace),
+            "state": [str(leaf.dtype) for leaf in state],
+            "empty": {name: [str(v.dtype), list(v.shape)] for name, v in arrays.items() if not v.size},
+            "fingerprint": self._fingerprint,
+            "versions": _versions(),
+        }
+        notes["checksum"] = _checksum(notes, arrays)
+        try:
+            with uninterrupted():
+                self._clean()
+                _write(self.folder, _name(reached.steps), notes, {n: v for n, v in arrays.items() if v.size})
+                self.saved = reached.steps
+                self._rotate()
+        except Exception as error:
+            raise OSError(self._unwritten(reached.steps, error)) from error
+
+    def advice(self) -> str:
+        """What to do after the run was broken off."""
+        if self.saved is None:
+            return f"broken off before the first checkpoint: nothing is saved in {self.folder}."
+        return (
+            f"broken off: step {self.saved} of {self._plan.steps} is saved in {self.folder}; the same call goes on "
+            "from there."
+        )
+
+    def _listed(self) -> list[Path]:
+        return sorted((p for p in self.folder.iterdir() if p.name.isdigit()), key=lambda path: int(path.name))
+
+    def _check(self, path: Path, notes: dict[str, Any]) -> None:
+        differing = differences(notes["fingerprint"], self._fingerprint)
+        if differing:
+            raise ValueError(
+                f"{path}: belongs to another run, which differs in {differing}; give another folder or the settings "
+                "of that run."
+            )
+        versions = differences(notes["versions"], _versions())
+        if versions:
+            message = f"{path}: written with other versions: {versions}; the last digits may not be those of one run."
+            warnings.warn(message, CheckpointWarning, stacklevel=4)
+
+    def _misfit(self, notes: dict[str, Any]) -> str | None:
+        """Why a run of `steps` steps does not pass through a checkpoint, if it does not."""
+        steps, plan = notes["steps"], self._plan
+        if steps > plan.steps:
+            return f"{self.folder}: the run there has taken {steps} steps already, more than steps={plan.steps}."
+        if steps % plan.every and steps != plan.steps and not notes["over"]:
+            return (
+                f"{self.folder}: the run there ended with a measurement after {steps} steps, which is no multiple of "
+                f"every={plan.every}: it cannot go on to steps={plan.steps}; give another folder."
+            )
+        return None
+
+    def _restore(self, path: Path, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> Reached:
+        wanted = jax.eval_shape(_begin, self._plan.game, self._plan.solver, self._plan.start)
+        leaves = jax.tree.leaves(wanted)
+        if [str(leaf.dtype) for leaf in leaves] != notes["state"]:
+            raise ValueError(f"{path}: the state of this solver has changed its form since; give another folder.")
+        state = [_loaded(arrays[f"state{i}"], leaf) for i, leaf in enumerate(leaves)]
+        trace = {name: arrays[f"trace{i}"] for i, name in enumerate(notes["trace"])}
+        return Reached(jax.tree.structure(wanted).unflatten(state), trace, notes["failed"], notes["over"])
+
+    def _rotate(self) -> None:
+        """Remove all but the last checkpoints up to the one just written, and those beyond it, which did not serve."""
+        listed = self._listed()
+        here = next(i for i, path in enumerate(listed) if int(path.name) == self.saved) + 1
+        for path in (*listed[: max(0, here - self.keep)], *listed[here:]):
+            _remove(path)
+
+    def _clean(self) -> None:
+        """Remove what a killed run has left half-written or half-removed."""
+        for path in self.folder.iterdir():
+            if path.name.startswith((_WRITING, _OLD)):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _unwritten(self, steps: int, error: Exception) -> str:
+        reason = why(error) if isinstance(error, OSError) else str(error).strip().split("\n")[0][:200]
+        kept = "there is no earlier one" if self.saved is None else f"step {self.saved} is saved, the same call goes on"
+        return f"{self.folder}: the checkpoint of step {steps} cannot be written ({reason}); {kept}."
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block; a second one does not."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting = []
+
+    def wait(number, frame):
+        if waiting:
+            raise KeyboardInterrupt
+        waiting.append(number)
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if waiting:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _identity(plan: Plan) -> dict[str, str]:
+    """What makes a run another run; its number of steps does not, for it may be taken further."""
+    parts = {name: getattr(plan, name) for name in ("solver", "game", "start", "seed", "tol", "metrics", "every")}
+    found = {"precision": str(jnp.result_type(float))}
+    for name, part in parts.items():
+        found |= fingerprint(part, name)
+    return found
+
+
+def _begin(game: Any, solver: Any, start: Any) -> Any:
+    game = jax.tree.map(jnp.asarray, game)
+    return solver.init(game, game.reference if start is None else start)
+
+
+def _versions() -> dict[str, str]:
+    return {"nashpo": __version__, "jax": jax.__version__, "backend": jax.default_backend()}
+
+
+def _name(steps: int) -> str:
+    return f"{steps:08d}"
+
+
+def _stored(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _loaded(values: np.ndarray, like: Any) -> jax.Array:
+    loaded = jnp.asarray(values)
+    return jax.random.wrap_key_data(loaded, impl=jax.random.key_impl(like)) if _is_key(like) else loaded
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _checksum(notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    everything = [{k: v for k, v in notes.items() if k != "checksum"}, {n: digest(v) for n, v in arrays.items()}]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _write(folder: Path, name: str, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    import orbax.checkpoint as ocp
+
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_WRITING) as room:
+        content = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), notes=ocp.args.JsonSave(notes))
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+            writer.save(Path(room, name).absolute(), args=content)
+        if (folder / name).exists():
+            _remove(folder / name)
+        os.replace(Path(room, name), folder / name)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    import orbax.checkpoint as ocp
+
+    wanted = ocp.args.Composite(arrays=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        found = reader.restore(path.absolute(), args=wanted)
+    notes, arrays = found.notes, dict(found.arrays)
+    arrays |= {name: np.empty(shape, np.dtype(dtype)) for name, (dtype, shape) in notes["empty"].items()}
+    if int(path.name) != notes["steps"] or notes["checksum"] != _checksum(notes, arrays):
+        raise ValueError("its checksum is wrong")
+    return notes, arrays
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint; killed meanwhile, it leaves no half of one under the name."""
+    away = path.with_name(f"{_OLD}{path.name}")
+    shutil.rmtree(away, ignore_errors=True)
+    os.replace(path, away)
+    shutil.rmtree(away)
