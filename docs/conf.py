@@ -66,7 +66,7 @@ intersphinx_mapping = {"outside": ("https://", str(GENERATED / "outside.inv"))}
 
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:obj", r".*"),  # `code` that is no name
+    ("py:obj", r"(?s:.*)"),  # `code` that is no name
     ("py:class", r"(?!nashpo\.).*|nashpo\.\w+\.\w+\.\w+"),  # other libraries' types, and those of inner modules
 ]
 
