@@ -13,9 +13,10 @@ from nashpo.plots.iterations import iterations
 from nashpo.plots.policies import MOST_BARS, policies
 from nashpo.plots.simplex import simplex
 from nashpo.plots.stability import stability
-from nashpo.plots.tournament import tournament
+from nashpo.plots.tournament import MOST_ARROWS, tournament
 
 __all__ = [
+    "MOST_ARROWS",
     "MOST_BARS",
     "beta_path",
     "flow",

@@ -57,7 +57,7 @@ def beta_path(
     values, labels = [chosen[:, i] for i in ranked], [cut(names[i]) for i in ranked]
     others = chosen.shape[1] - len(ranked)
     if others:
-        values.append(np.clip(1.0 - chosen[:, ranked].sum(axis=1), 0.0, 1.0))
+        values.append(np.delete(chosen, ranked, axis=1).sum(axis=1))
         labels.append(f"{others} other{'s' * (others > 1)}")
     ax = axes(ax, (7.0, 4.2))
     places = _places(betas)

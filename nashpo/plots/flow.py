@@ -2,10 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nashpo.plots.simplex import check_three, name_corners, simplex, ternary
 from nashpo.plots.style import item_names
+from nashpo.policies.tabular import Tabular
+from nashpo.run import as_solver
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +24,7 @@ def flow(
     learner: Any = None,
     results: Any = None,
     labels: Any = None,
+    start: Any = None,
     equilibrium: Any = None,
     prompt: int = 0,
     rows: int = 15,
@@ -31,7 +36,7 @@ def flow(
     The colour is the distance `|pi_1 - pi_0|_1 / 2` that the step moves, on a logarithmic scale. Rules with a memory
     begin as `solve` does, with every past policy at the point; a schedule takes its first step size. The grid has
     `rows` rows and lies inside the triangle. `results` of runs with `metrics=[nashpo.metrics.probs]` are drawn over it
-    as in `simplex`, and so are `labels` and `equilibrium`. All steps are one compiled call. Returns the Axes.
+    as in `simplex`, with its `labels`, `start` and `equilibrium`. All steps are one compiled call. Returns the Axes.
 
     Raises `ValueError` for a game that has not three responses or fewer than two rows.
 
@@ -51,10 +56,11 @@ def flow(
     lengths = 0.5 * np.abs(moves).sum(axis=1)
     image = _arrows(triangle, points, moves, lengths, 0.8 / rows)
     image.set_alpha(1.0 if results is None else 0.6)
-    bar = triangle.figure.colorbar(image, ax=ax, shrink=0.75, pad=0.1)
+    bar = triangle.figure.colorbar(image, ax=triangle, shrink=0.75, pad=0.1)
     bar.set_label("distance of one step [total variation]")
     if results is not None or equilibrium is not None:
-        simplex([] if results is None else results, labels, equilibrium=equilibrium, prompt=prompt, ax=triangle)
+        runs = [] if results is None else results
+        simplex(runs, labels, start=start, equilibrium=equilibrium, prompt=prompt, ax=triangle)
     name_corners(triangle, item_names(game))
     return triangle
 
@@ -67,27 +73,22 @@ def _grid(rows: int) -> np.ndarray:
 
 def _moves(game: "Game", rule_or_solver: Any, learner: Any, prompt: int, points: np.ndarray, key: int) -> np.ndarray:
     """How far one step moves the last iterate from each point, `[N, 3]`."""
-    import jax
-    import jax.numpy as jnp
-
-    from nashpo.policies.tabular import Tabular
-    from nashpo.run import as_solver
-
-    solver = as_solver(rule_or_solver, learner)
     game = jax.tree.map(jnp.asarray, game.nameless())
-    like = game.reference.log_probs()
-
-    @jax.jit
-    def steps(solver: Any, game: Any, logits: Any, key: Any) -> Any:
-        def one(row: Any) -> Any:
-            start = Tabular(jnp.broadcast_to(row, like.shape), normalised=True)
-            state, _ = solver.step(game, solver.init(game, start), key)
-            return solver.last(state).log_probs()[prompt]
-
-        return jax.vmap(one)(logits)
-
-    after = steps(solver, game, jnp.asarray(np.log(points), like.dtype), jax.random.key(key))
+    logits = jnp.asarray(np.log(points), game.reference.log_probs().dtype)
+    after = _steps(as_solver(rule_or_solver, learner), game, logits, prompt, jax.random.key(key))
     return np.exp(np.asarray(after, float)) - points
+
+
+@jax.jit
+def _steps(solver: Any, game: "Game", logits: jax.Array, prompt: int, key: jax.Array) -> jax.Array:
+    """Log-probabilities `[N, 3]` of the last iterate after one step from each row."""
+
+    def one(row: jax.Array) -> jax.Array:
+        start = Tabular(jnp.broadcast_to(row, game.shape), normalised=True)
+        state, _ = solver.step(game, solver.init(game, start), key)
+        return solver.last(state).log_probs()[prompt]
+
+    return jax.vmap(one)(logits)
 
 
 def _arrows(ax: Any, points: np.ndarray, moves: np.ndarray, lengths: np.ndarray, size: float) -> Any:

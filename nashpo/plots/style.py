@@ -115,13 +115,14 @@ def check_prompt(prompt: int, contexts: int) -> int:
 
 
 def place_legend(ax: "Axes", labels: Sequence[str], title: str | None = None, inside: bool = True) -> None:
-    """The legend: inside where it is small and there is room, else right of the picture."""
+    """The legend in the order of `labels`: inside where it is small and there is room, else right of the picture."""
+    known = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda pair: labels.index(str(pair[1])))
+    entries: Any = ([handle for handle, _ in known], [label for _, label in known])
     if inside and len(labels) <= 5 and max(map(len, labels), default=0) <= 28:
-        ax.legend(frameon=False, title=title)
+        ax.legend(*entries, frameon=False, title=title)
         return
-    ax.legend(
-        frameon=False, title=title, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize="small", borderaxespad=0.0
-    )
+    beside: Any = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    ax.legend(*entries, frameon=False, title=title, fontsize="small", **beside)
 
 
 def average(values: np.ndarray, game: "Game") -> np.ndarray:
