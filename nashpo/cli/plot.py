@@ -60,9 +60,12 @@ def run(arguments: Sequence[str]) -> int:
     kinds = tuple(dict.fromkeys((*OF_RESULT, *OF_SWEEP)))
     if options.kind is not None and options.kind not in kinds:
         raise ValueError(f"--kind {options.kind}: there is no such picture{nearest(options.kind, kinds)}")
-    output = str(Path(options.file).with_suffix(".png")) if options.output is None else options.output
+    file = Path(options.file)
+    if file.is_dir() or not file.exists():
+        raise ValueError(f"{file}: {'is a folder; give a file.' if file.is_dir() else 'no such file.'}")
+    output = str(file.with_suffix(".png")) if options.output is None else options.output
     check_path("--output", output, PICTURES)
-    if Path(output).resolve() == Path(options.file).resolve():
+    if Path(output).resolve() == file.resolve():
         raise ValueError(f"--output {output}: is the file that is drawn; give another name.")
     data = _opened(options.file)
     swept = data.attrs.get("kind") == "sweep"
@@ -90,8 +93,6 @@ def _opened(path: str) -> "xarray.Dataset":
     """The arrays of a saved result or sweep."""
     import xarray
 
-    if Path(path).is_dir() or not Path(path).exists():
-        raise ValueError(f"{path}: {'is a folder; give a file.' if Path(path).is_dir() else 'no such file.'}")
     try:
         with xarray.open_dataset(path, engine="h5netcdf") as data:
             data.load()
