@@ -1,7 +1,8 @@
 """Checkpoints of a run: what its next step needs and what was measured so far, in a folder.
 
-A checkpoint is an Orbax checkpoint named after its step, `00000400`. It is written under another name and moved when
-it is complete, so that what has a name is whole, and a checksum says whether it still is when it is read.
+A checkpoint is a folder named after its step, `00000400`: an Orbax checkpoint of the arrays and `run.json`, which says
+whose they are and lists the checksums of all files. It is written under another name and moved when it is complete, so
+that what has a name was whole once, and the checksums say whether it still is when it is read.
 """
 
 import contextlib
@@ -22,11 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo import __version__
-from nashpo.files import why
-from nashpo.fingerprint import differences, digest, fingerprint
+from nashpo.files import atomic_write, why
+from nashpo.fingerprint import differences, fingerprint
 from nashpo.run import Plan
 
 _WRITING, _OLD = ".writing.", ".old."
+_ARRAYS, _NOTES = "arrays", "run.json"
 
 
 class CheckpointWarning(UserWarning):
@@ -69,9 +71,9 @@ class Checkpoints:
         refusal = None
         for path in reversed(self._listed()):
             try:
-                notes, arrays = _read(path)
-            except Exception as error:  # whatever is wrong with the file, the one before it may do
-                reason = str(error).strip().split("\n")[0][:200]
+                notes = _read_notes(path)
+            except (OSError, ValueError) as error:
+                reason = why(error) if isinstance(error, OSError) else str(error)
                 message = f"{path}: this checkpoint cannot be read ({reason}); the one before it is used."
                 warnings.warn(message, CheckpointWarning, stacklevel=3)
                 continue
@@ -79,7 +81,7 @@ class Checkpoints:
             refusal = self._misfit(notes)
             if refusal is None:
                 self.saved = notes["steps"]
-                return self._restore(path, notes, arrays)
+                return self._restore(path, notes)
             if notes["steps"] > self._plan.steps:
                 break
         if refusal is not None:
@@ -100,11 +102,11 @@ class Checkpoints:
             "over": reached.over,
             "trace": list(reached.trace),
             "state": [str(leaf.dtype) for leaf in state],
+            "keys": {f"state{i}": str(jax.random.key_impl(leaf)) for i, leaf in enumerate(state) if _is_key(leaf)},
             "empty": {name: [str(v.dtype), list(v.shape)] for name, v in arrays.items() if not v.size},
             "fingerprint": self._fingerprint,
             "versions": _versions(),
         }
-        notes["checksum"] = _checksum(notes, arrays)
         try:
             with uninterrupted():
                 self._clean()
@@ -150,12 +152,13 @@ class Checkpoints:
             )
         return None
 
-    def _restore(self, path: Path, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> Reached:
+    def _restore(self, path: Path, notes: dict[str, Any]) -> Reached:
         wanted = jax.eval_shape(_begin, self._plan.game, self._plan.solver, self._plan.start)
         leaves = jax.tree.leaves(wanted)
         if [str(leaf.dtype) for leaf in leaves] != notes["state"]:
             raise ValueError(f"{path}: the state of this solver has changed its form since; give another folder.")
-        state = [_loaded(arrays[f"state{i}"], leaf) for i, leaf in enumerate(leaves)]
+        arrays = _read_arrays(path) | {n: np.empty(shape, kind) for n, (kind, shape) in notes["empty"].items()}
+        state = [_loaded(arrays[f"state{i}"], notes["keys"].get(f"state{i}")) for i in range(len(leaves))]
         trace = {name: arrays[f"trace{i}"] for i, name in enumerate(notes["trace"])}
         return Reached(jax.tree.structure(wanted).unflatten(state), trace, notes["failed"], notes["over"])
 
@@ -227,43 +230,67 @@ def _stored(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
 
-def _loaded(values: np.ndarray, like: Any) -> jax.Array:
+def _loaded(values: np.ndarray, kind_of_key: str | None) -> jax.Array:
     loaded = jnp.asarray(values)
-    return jax.random.wrap_key_data(loaded, impl=jax.random.key_impl(like)) if _is_key(like) else loaded
+    return loaded if kind_of_key is None else jax.random.wrap_key_data(loaded, impl=kind_of_key)
 
 
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _checksum(notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    everything = [{k: v for k, v in notes.items() if k != "checksum"}, {n: digest(v) for n, v in arrays.items()}]
-    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
-
-
 def _write(folder: Path, name: str, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     import orbax.checkpoint as ocp
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=_WRITING) as room:
-        content = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), notes=ocp.args.JsonSave(notes))
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
-            writer.save(Path(room, name).absolute(), args=content)
+        written = Path(room, name).absolute()
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+            writer.save(written / _ARRAYS, args=ocp.args.StandardSave(arrays))
+        content = {"notes": notes, "files": _checksums(written)}
+        atomic_write(written / _NOTES, json.dumps({**content, "checksum": _checksum(content)}, indent=1))
         if (folder / name).exists():
             _remove(folder / name)
-        os.replace(Path(room, name), folder / name)
+        os.replace(written, folder / name)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read_notes(path: Path) -> dict[str, Any]:
+    """What is known of a checkpoint, once it is certain that every file is as it was written."""
+    if not (path / _NOTES).is_file():
+        raise ValueError(f"{_NOTES} is missing")
+    try:
+        content = json.loads((path / _NOTES).read_text(encoding="utf-8"))
+        whole = content.pop("checksum") == _checksum(content) and content["notes"]["steps"] == int(path.name)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{_NOTES} has changed")
+    found = _checksums(path)
+    changed = sorted(name for name in {**content["files"], **found} if found.get(name) != content["files"].get(name))
+    if changed:
+        raise ValueError(f"{changed[0]} has changed" if changed[0] in found else f"{changed[0]} is missing")
+    return content["notes"]
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
-    wanted = ocp.args.Composite(arrays=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        found = reader.restore(path.absolute(), args=wanted)
-    notes, arrays = found.notes, dict(found.arrays)
-    arrays |= {name: np.empty(shape, np.dtype(dtype)) for name, (dtype, shape) in notes["empty"].items()}
-    if int(path.name) != notes["steps"] or notes["checksum"] != _checksum(notes, arrays):
-        raise ValueError("its checksum is wrong")
-    return notes, arrays
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+        return dict(reader.restore((path / _ARRAYS).absolute(), args=ocp.args.StandardRestore()))
+
+
+def _checksum(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """A checksum of every file of a checkpoint but the list of them."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != _NOTES:
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _remove(path: Path) -> None:
