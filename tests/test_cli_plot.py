@@ -67,7 +67,7 @@ KINDS = {
     "run.nc --kind table": {"probability that row beats column"},
     "run.nc --kind tournament": set(),
     "run.nc --kind simplex": set(),
-    "grid.nc": {"beta", "eta", "median final duality gap [win probability]"},
+    "grid.nc": {"beta", "eta", "median final gap [win probability]"},
     "grid.nc --beta 0.1": {"step", "duality gap [win probability]"},
     "line.nc": {"step", "duality gap [win probability]"},
     "grid.nc --kind bars": {"iterations until the duality gap is at most 1e-06"},

@@ -149,7 +149,7 @@ def test_stability_draws_medians_failures_and_gaps_where_nothing_ran():
     assert len(ax.patches) == 1 and ax.patches[0].get_label() == "most runs failed"
     assert (ax.patches[0].get_x(), ax.patches[0].get_y()) == pytest.approx((0.4 / 2**0.5, 1.0))
     bar = ax.figure.axes[-1]
-    assert bar.get_ylabel() == "median final duality gap [win probability]"
+    assert bar.get_ylabel() == "median final gap [win probability]"
 
 
 def test_stability_draws_the_limits():

@@ -68,9 +68,10 @@ def stability(
     ax.set_ylabel("eta")
     ax.set_title(title, fontsize="medium")
     bar = ax.figure.colorbar(image, ax=ax, extend="min" if np.any(gaps < image.norm.vmin) else "neither")
-    bar.set_label(f"median final duality gap [{UNITS.get(scale or '', 'payoff')}]")
+    bar.set_label(f"median final gap [{UNITS.get(scale or '', 'payoff')}]")
     if drawn or np.isinf(gaps).any():
-        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.06), ncols=2, borderpad=0.0)
+        above: Any = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.06), "borderpad": 0.0}
+        ax.legend(frameon=False, ncols=2, fontsize="small", **above)
     return ax
 
 

@@ -119,7 +119,8 @@ def place_legend(ax: "Axes", labels: Sequence[str], title: str | None = None, in
     known = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda pair: labels.index(str(pair[1])))
     entries: Any = ([handle for handle, _ in known], [label for _, label in known])
     if inside and len(labels) <= 5 and max(map(len, labels), default=0) <= 28:
-        ax.legend(*entries, frameon=False, title=title)
+        narrow = ax.get_window_extent().width / ax.figure.dpi < 4.0
+        ax.legend(*entries, frameon=False, title=title, fontsize="small" if narrow else None)
         return
     beside: Any = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
     ax.legend(*entries, frameon=False, title=title, fontsize="small", **beside)

@@ -17,6 +17,8 @@ MOST_ARROWS = 190
 """Every pair of 20 items; of larger tables the largest margins are drawn."""
 _LEVEL = 12
 """Up to this many items the names are written level."""
+_LETTER = 0.62 / 72
+"""The width of a letter in inches for each point of its size."""
 _PLAIN, _AGAINST, _SMITH = COLOURS[4], COLOURS[5], COLOURS[1]
 
 
@@ -50,7 +52,7 @@ def tournament(
     members = np.isin(order, smith_set(table, value))
     winner = condorcet_winner(table, value)
     names = [cut(item_names(game)[i]) for i in order]
-    level, _, length = _lettering(names)
+    level, _, length = _lettering(names, np.inf)
     size = (5.2 if count <= 30 else 8.0) + 2 * length
     ax = axes(ax, (max(size, 5.6), 6.2 if level else size + 0.8))
     angle = np.pi / 2 - 2 * np.pi * np.arange(count) / count
@@ -109,11 +111,13 @@ def _nodes(ax: "Axes", places: np.ndarray, members: np.ndarray, winner: bool, si
 
 def _names(ax: "Axes", angle: np.ndarray, names: list[str], members: np.ndarray) -> None:
     """Level for few items, along the rays for many; the axes get as much room as the longest name needs."""
-    level, fontsize, length = _lettering(names)
     box = ax.get_window_extent()
     width, height = box.width / ax.figure.dpi, box.height / ax.figure.dpi
-    room = min(width / 2 - length, height / 2 - (0.3 if level else length))
-    unit = 1.0 / max(room - 0.25, 0.15 * min(width, height))
+    side = width if len(names) <= _LEVEL else min(width, height)
+    names = [cut(name, max(8, int(side / 3 / (7 * _LETTER)))) for name in names]
+    level, fontsize, length = _lettering(names, side)
+    above = 0.02 * fontsize if level else length
+    unit = 1.0 / max(min(width / 2 - length, height / 2 - above) - 0.25, 0.1 * min(width, height))
     for theta, name, member in zip(angle, names, members, strict=True):
         across, up = (1.0 + 0.17 * unit) * np.array([np.cos(theta), np.sin(theta)])
         left = across < -1e-9
@@ -123,17 +127,22 @@ def _names(ax: "Axes", angle: np.ndarray, names: list[str], members: np.ndarray)
             degrees = np.degrees(theta) + (180 if left else 0)
             turned = {"ha": "right" if left else "left", "va": "center"}
             turned |= {"rotation": degrees, "rotation_mode": "anchor"}
-        ax.text(across, up, name, fontsize=fontsize, fontweight="bold" if member else None, **turned)
-    ax.set_xlim(-1.0 - unit * (length + 0.25), 1.0 + unit * (length + 0.25))
-    reach = 1.0 + unit * ((0.3 if level else length) + 0.25)
-    ax.set_ylim(-reach, reach)
+        # The room is in the limits: a layout that made room again would shrink the axes without end.
+        ax.text(across, up, name, fontsize=fontsize, weight="bold" if member else None, in_layout=False, **turned)
+    reach = 1.0 + unit * (np.array([length, above]) + 0.25)
+    ax.set_xlim(-reach[0], reach[0])
+    ax.set_ylim(-reach[1], reach[1])
 
 
-def _lettering(names: list[str]) -> tuple[bool, float, float]:
-    """Whether names are level, the size of their letters and the length of the longest one in inches."""
-    level = len(names) <= _LEVEL
-    fontsize = 10.0 if level else float(np.clip(260 / len(names), 4.0, 9.0))
-    return level, fontsize, 0.62 * fontsize / 72 * max(map(len, names))
+def _lettering(names: list[str], width: float) -> tuple[bool, float, float]:
+    """Whether names are level, the size of their letters, and the length in inches that the longest one takes.
+
+    In small axes the letters are smaller, so that a name takes at most a third of the width.
+    """
+    level, letters = len(names) <= _LEVEL, max(map(len, names))
+    usual = 10.0 if level else float(np.clip(260 / len(names), 4.0, 9.0))
+    fontsize = max(4.0, min(usual, width / 3 / (_LETTER * letters)))
+    return level, fontsize, _LETTER * fontsize * letters
 
 
 def _legend(ax: "Axes", margin: np.ndarray, drawn: int, pairs: int, members: np.ndarray, winner: bool) -> None:
@@ -148,4 +157,7 @@ def _legend(ax: "Axes", margin: np.ndarray, drawn: int, pairs: int, members: np.
     entries.append(Line2D([], [], marker=shape, markerfacecolor=_SMITH, markersize=10, label=text, **marker))
     if not members.all():
         entries.append(Line2D([], [], marker="o", markerfacecolor="#888888", label="outside", **marker))
-    ax.legend(handles=entries, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, fontsize="small")
+    wide = ax.get_window_extent().width / ax.figure.dpi > 4.0
+    ax.legend(
+        handles=entries, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=1 + wide, fontsize="small"
+    )
