@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nashpo.callbacks import Callback
-from nashpo.checkpoint import Checkpoints, Reached, uninterrupted
-from nashpo.files import locked
+from nashpo.checkpoint import Checkpoints, Reached
+from nashpo.files import locked, uninterrupted
 from nashpo.game import Game
 from nashpo.learners.base import Learner
 from nashpo.policies.base import EnumerablePolicy

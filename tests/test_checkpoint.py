@@ -17,8 +17,10 @@ import pytest
 from cases import GAMES, random_table
 
 import nashpo
-from nashpo import checkpoint, metrics
-from nashpo.checkpoint import Checkpoints, CheckpointWarning, uninterrupted
+from nashpo import metrics
+from nashpo.checkpoint import Checkpoints, CheckpointWarning
+from nashpo.checkpoint import run as checkpoint
+from nashpo.files import uninterrupted
 from nashpo.fingerprint import differences, fingerprint
 from nashpo.solvers import EGPO, INPO, MNPO, NashMD
 from nashpo.stage import Harmonic
@@ -87,7 +89,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_message(folder, damage, expected
     largest = max(files(folder / "00000012"), key=lambda file: file.stat().st_size)
     DAMAGE[damage](largest, random.Random(1))
     with pytest.warns(
-        CheckpointWarning, match=r"00000012: this checkpoint cannot be read \(.* (has changed|is missing)"
+        CheckpointWarning, match=r"00000012: this checkpoint is damaged \(.* (has changed|is missing)\) and is"
     ):
         found = drive(folder)
     same(found, expected)
@@ -102,7 +104,7 @@ def test_whichever_file_is_damaged(finished, damage, expected, tmp_path):
     for index, file in enumerate(file for file in files(finished / "00000012") if file.stat().st_size):
         folder = shutil.copytree(finished, tmp_path / str(index))
         DAMAGE[damage](folder / file.relative_to(finished), chance)
-        with pytest.warns(CheckpointWarning, match="the one before it is used"):
+        with pytest.warns(CheckpointWarning, match=r"damaged .* and is skipped"):
             same(drive(folder), expected)
 
 
@@ -115,7 +117,7 @@ def test_one_flipped_bit_is_noticed(finished, expected, tmp_path):
         content = bytearray(target.read_bytes())
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         target.write_bytes(content)
-        with pytest.warns(CheckpointWarning, match="the one before it is used"):
+        with pytest.warns(CheckpointWarning, match=r"damaged .* and is skipped"):
             same(drive(folder), expected)
 
 
@@ -303,14 +305,14 @@ def test_a_folder_that_cannot_be_is_named(tmp_path, monkeypatch):
 
 
 def test_ctrl_c_during_a_save_waits_for_its_end(folder, monkeypatch, expected):
-    write = checkpoint._write
+    write = checkpoint.write
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
         write(*arguments)
 
-    monkeypatch.setattr(checkpoint, "_write", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="step 14 of 16 is saved in .*; the same call goes on from there"):
+    monkeypatch.setattr(checkpoint, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"step 14 of 16 is saved in .*; the same call goes on from there"):
         drive(folder, steps=16, segment=1)
     assert names(folder) == [".lock", "00000008", "00000012", "00000014"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -86,7 +86,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "plain")) for n in SETTINGS])
 def test_broken_off_again_and_again_at_random(name, tmp_path, monkeypatch):
     settings, chance = SETTINGS[name], random.Random(name)
     noisy = nashpo.Game.from_oracle(Noisy(Table(np.asarray(game().oracle.table())), 3, 0.1), beta=0.5)
@@ -251,9 +251,10 @@ def expected_of(program: Path) -> nashpo.Result:
     return nashpo.solve(names["game"], EGPO(0.1), **names["settings"])
 
 
-def test_killed_at_random_moments(program, tmp_path):
-    chance = random.Random(11)
-    for _ in range(3):
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(program, tmp_path, kills):
+    chance = random.Random(kills)
+    for _ in range(kills):
         process = start(program, tmp_path)
         told = wait_for(process, chance.randint(1, 4))
         time.sleep(chance.uniform(0.0, 0.06))

@@ -1,20 +1,7 @@
-"""Checkpoints of a run: what its next step needs and what was measured so far, in a folder.
+"""The checkpoints of one run: the newest that is whole and belongs to it, and the oldest that may go."""
 
-A checkpoint is a folder named after its step, `00000400`: an Orbax checkpoint of the arrays and `run.json`, which says
-whose they are and lists the checksums of all files. It is written under another name and moved when it is complete, so
-that what has a name was whole once, and the checksums say whether it still is when it is read.
-"""
-
-import contextlib
-import hashlib
-import json
 import os
-import shutil
-import signal
-import tempfile
-import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo import __version__
-from nashpo.files import atomic_write, why
+from nashpo.checkpoint.store import clean, read_arrays, read_notes, remove, write
+from nashpo.files import uninterrupted, why
 from nashpo.fingerprint import differences, fingerprint
 from nashpo.run import Plan
-
-_WRITING, _OLD = ".writing.", ".old."
-_ARRAYS, _NOTES = "arrays", "run.json"
 
 
 class CheckpointWarning(UserWarning):
@@ -71,11 +56,12 @@ class Checkpoints:
         refusal = None
         for path in reversed(self._listed()):
             try:
-                notes = _read_notes(path)
+                notes = read_notes(path)
             except (OSError, ValueError) as error:
                 reason = why(error) if isinstance(error, OSError) else str(error)
-                message = f"{path}: this checkpoint cannot be read ({reason}); the one before it is used."
-                warnings.warn(message, CheckpointWarning, stacklevel=3)
+                where = "the run goes on from the one before it, or from the start"
+                message = f"{path}: this checkpoint is damaged ({reason}) and is skipped; {where}."
+                warnings.warn(message, CheckpointWarning, stacklevel=4)
                 continue
             self._check(path, notes)
             refusal = self._misfit(notes)
@@ -109,8 +95,8 @@ class Checkpoints:
         }
         try:
             with uninterrupted():
-                self._clean()
-                _write(self.folder, _name(reached.steps), notes, {n: v for n, v in arrays.items() if v.size})
+                clean(self.folder)
+                write(self.folder, f"{reached.steps:08d}", notes, {n: v for n, v in arrays.items() if v.size})
                 self.saved = reached.steps
                 self._rotate()
         except Exception as error:
@@ -138,7 +124,7 @@ class Checkpoints:
         versions = differences(notes["versions"], _versions())
         if versions:
             message = f"{path}: written with other versions: {versions}; the last digits may not be those of one run."
-            warnings.warn(message, CheckpointWarning, stacklevel=4)
+            warnings.warn(message, CheckpointWarning, stacklevel=5)
 
     def _misfit(self, notes: dict[str, Any]) -> str | None:
         """Why a run of `steps` steps does not pass through a checkpoint, if it does not."""
@@ -157,7 +143,7 @@ class Checkpoints:
         leaves = jax.tree.leaves(wanted)
         if [str(leaf.dtype) for leaf in leaves] != notes["state"]:
             raise ValueError(f"{path}: the state of this solver has changed its form since; give another folder.")
-        arrays = _read_arrays(path) | {n: np.empty(shape, kind) for n, (kind, shape) in notes["empty"].items()}
+        arrays = read_arrays(path) | {n: np.empty(shape, kind) for n, (kind, shape) in notes["empty"].items()}
         state = [_loaded(arrays[f"state{i}"], notes["keys"].get(f"state{i}")) for i in range(len(leaves))]
         trace = {name: arrays[f"trace{i}"] for i, name in enumerate(notes["trace"])}
         return Reached(jax.tree.structure(wanted).unflatten(state), trace, notes["failed"], notes["over"])
@@ -167,41 +153,12 @@ class Checkpoints:
         listed = self._listed()
         here = next(i for i, path in enumerate(listed) if int(path.name) == self.saved) + 1
         for path in (*listed[: max(0, here - self.keep)], *listed[here:]):
-            _remove(path)
-
-    def _clean(self) -> None:
-        """Remove what a killed run has left half-written or half-removed."""
-        for path in self.folder.iterdir():
-            if path.name.startswith((_WRITING, _OLD)):
-                shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
     def _unwritten(self, steps: int, error: Exception) -> str:
         reason = why(error) if isinstance(error, OSError) else str(error).strip().split("\n")[0][:200]
         kept = "there is no earlier one" if self.saved is None else f"step {self.saved} is saved, the same call goes on"
         return f"{self.folder}: the checkpoint of step {steps} cannot be written ({reason}); {kept}."
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block; a second one does not."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting = []
-
-    def wait(number, frame):
-        if waiting:
-            raise KeyboardInterrupt
-        waiting.append(number)
-
-    signal.signal(signal.SIGINT, wait)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if waiting:
-        signal.raise_signal(signal.SIGINT)
 
 
 def _identity(plan: Plan) -> dict[str, str]:
@@ -222,10 +179,6 @@ def _versions() -> dict[str, str]:
     return {"nashpo": __version__, "jax": jax.__version__, "backend": jax.default_backend()}
 
 
-def _name(steps: int) -> str:
-    return f"{steps:08d}"
-
-
 def _stored(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
@@ -237,65 +190,3 @@ def _loaded(values: np.ndarray, kind_of_key: str | None) -> jax.Array:
 
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _write(folder: Path, name: str, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    import orbax.checkpoint as ocp
-
-    with tempfile.TemporaryDirectory(dir=folder, prefix=_WRITING) as room:
-        written = Path(room, name).absolute()
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
-            writer.save(written / _ARRAYS, args=ocp.args.StandardSave(arrays))
-        content = {"notes": notes, "files": _checksums(written)}
-        atomic_write(written / _NOTES, json.dumps({**content, "checksum": _checksum(content)}, indent=1))
-        if (folder / name).exists():
-            _remove(folder / name)
-        os.replace(written, folder / name)
-
-
-def _read_notes(path: Path) -> dict[str, Any]:
-    """What is known of a checkpoint, once it is certain that every file is as it was written."""
-    if not (path / _NOTES).is_file():
-        raise ValueError(f"{_NOTES} is missing")
-    try:
-        content = json.loads((path / _NOTES).read_text(encoding="utf-8"))
-        whole = content.pop("checksum") == _checksum(content) and content["notes"]["steps"] == int(path.name)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{_NOTES} has changed")
-    found = _checksums(path)
-    changed = sorted(name for name in {**content["files"], **found} if found.get(name) != content["files"].get(name))
-    if changed:
-        raise ValueError(f"{changed[0]} has changed" if changed[0] in found else f"{changed[0]} is missing")
-    return content["notes"]
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    import orbax.checkpoint as ocp
-
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-        return dict(reader.restore((path / _ARRAYS).absolute(), args=ocp.args.StandardRestore()))
-
-
-def _checksum(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """A checksum of every file of a checkpoint but the list of them."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != _NOTES:
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def _remove(path: Path) -> None:
-    """Remove a checkpoint; killed meanwhile, it leaves no half of one under the name."""
-    away = path.with_name(f"{_OLD}{path.name}")
-    shutil.rmtree(away, ignore_errors=True)
-    os.replace(path, away)
-    shutil.rmtree(away)
