@@ -1,4 +1,4 @@
-"""Pictures: each takes a result or a game, draws into `ax` or a new figure, and returns the Axes.
+"""Pictures: each takes a result, a sweep or a game, draws into `ax` or a new figure, and returns the Axes.
 
 Text, ticks and frames keep Matplotlib's current style, and the data colours are legible on light and dark
 backgrounds and for the colour-blind (Okabe, Ito 2008), so `with plt.style.context("dark_background")` just works.
