@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 CACHE = 320 * 2**10
 """Bytes of tables that a core's own cache holds beside everything else; 16 tables of 64 float32 actions are 256 KiB."""
-SETTINGS = 64
+SETTINGS = 128
 """Settings of one game that share a matrix product."""
 FEW = 4
 """Below so many settings of a game, several games go together instead."""
@@ -34,7 +34,7 @@ def layout(backend: str, games: int, settings: int, game_bytes: int, stops: bool
     >>> layout("cpu", games=1000, settings=1, game_bytes=64 * 64 * 4, stops=False)
     Layout(games=20, settings=1)
     >>> layout("cpu", games=16, settings=96, game_bytes=64 * 64 * 4, stops=False)
-    Layout(games=1, settings=64)
+    Layout(games=1, settings=96)
     """
     if backend != "cpu":
         return Layout(-(-games // devices), settings) if games >= devices else Layout(games, -(-settings // devices))
