@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nashpo import callbacks, learners, maxmin, metrics, oracles, players, plots, policies, solvers, tables
+    from nashpo import callbacks, learners, maxmin, metrics, oracles, players, plots, policies, solvers, studies, tables
     from nashpo.checkpoint import CheckpointWarning
     from nashpo.driver import drive
     from nashpo.equilibria import Equilibrium, equilibrium, equilibrium_path
@@ -42,7 +42,19 @@ _HOME = {
     "stack": "game",
     "sweep": "sweeps",
 }
-_ROOMS = ("callbacks", "learners", "maxmin", "metrics", "oracles", "players", "plots", "policies", "solvers", "tables")
+_ROOMS = (
+    "callbacks",
+    "learners",
+    "maxmin",
+    "metrics",
+    "oracles",
+    "players",
+    "plots",
+    "policies",
+    "solvers",
+    "studies",
+    "tables",
+)
 
 __all__ = [
     "CheckpointWarning",
@@ -71,6 +83,7 @@ __all__ = [
     "solve",
     "solvers",
     "stack",
+    "studies",
     "sweep",
     "tables",
 ]

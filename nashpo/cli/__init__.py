@@ -21,6 +21,7 @@ COMMANDS = {
     "solve": "compute the equilibrium of a table or a shipped game and certify it",
     "verify": "check a policy that somebody else computed",
     "describe": "winners, cycles and the maximal lottery of a table",
+    "sweep": "run a study: many games, solvers, settings and seeds",
     "plot": "draw a saved result or a saved sweep",
     "games": "list the games that ship with the package",
     "solvers": "list the algorithms and their settings",

@@ -1,0 +1,181 @@
+"""The tables `[solvers.NAME]`: algorithms, and grids over their settings."""
+
+import importlib
+import inspect
+import itertools
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import nashpo.solvers
+from nashpo.nearest import nearest
+from nashpo.stage import Harmonic
+from nashpo.studies.document import Document
+from nashpo.studies.values import SPACED, listed, number, positive, several, spaced
+
+_WORDS = (str, bool, int)
+"""Settings of these types are structure: a list of them is several solvers, not an axis."""
+
+
+def read_solvers(document: Document) -> dict[str, Any]:
+    """Every solver of a study by name; a number that is a list is an axis of its runs.
+
+    A list of words is several solvers, with the word in their names.
+
+    Raises `ValueError` for an unknown algorithm or setting, with the nearest name, and for a value that does not fit.
+
+    >>> from nashpo.studies.document import read_document
+    >>> study = {"solvers": {"sppo": {"solver": "sppo", "eta": 0.1, "baseline": ["exact", "half"]}}}
+    >>> list(read_solvers(read_document(study)))
+    ['sppo baseline=exact', 'sppo baseline=half']
+    """
+    found: dict[str, Any] = {}
+    for name, entry in document.table(("solvers",)).items():
+        place = ("solvers", name)
+        if not isinstance(entry, Mapping):
+            document.wrong(place, f'is {entry!r}, but must be a table: write [solvers.{name}] with solver = "egpo".')
+        if "solver" not in entry:
+            document.wrong(place, 'needs solver: write solver = "egpo".')
+        for choice in _alternatives(document, place, entry):
+            chosen = {**entry, **choice}
+            suffix = "".join(f" {key}={_short(value)}" for key, value in choice.items())
+            if name + suffix in found:
+                document.wrong(place, f"makes two solvers called {name + suffix!r}; give one another name.")
+            found[name + suffix] = _Maker(document, place).make(chosen, {})
+    return found
+
+
+def find_solver(name: str) -> Any:
+    """The class of an algorithm by its name in any case, or what stands at `package.module:name`.
+
+    Raises `ValueError` with the nearest name.
+
+    >>> find_solver("nash_md").__name__
+    'NashMD'
+    """
+    module, colon, attribute = name.partition(":")
+    if colon and "=" not in name:
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ImportError as error:
+            raise ValueError(f"{name!r}: module {module!r} cannot be imported ({error}).") from None
+        except AttributeError:
+            raise ValueError(f"{name!r}: module {module!r} has no {attribute!r}.") from None
+    if colon:
+        raise ValueError(f"{name!r}: settings are keys of their own; write solver = {module!r} and each on a line.")
+    known = {label.lower(): getattr(nashpo.solvers, label) for label in nashpo.solvers.__all__}
+    known = {label: thing for label, thing in known.items() if hasattr(thing, "stages") or hasattr(thing, "step")}
+    known["harmonic"] = Harmonic
+    plain = name.lower().replace("_", "").replace("-", "")
+    if plain not in known:
+        raise ValueError(f"there is no solver {name!r}{nearest(name, known)}")
+    return known[plain]
+
+
+def _alternatives(document: Document, place: tuple[str, ...], entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All combinations of the settings that are lists of words."""
+    maker = _Maker(document, place)
+    kinds = maker.annotations(maker.find(entry["solver"]))
+    choices = {}
+    for key, value in entry.items():
+        if key != "solver" and listed(value) and len(value) and _is_tuple(kinds.get(key)) is False:
+            words = all(isinstance(one, str) or _is_solver(one) for one in value)
+            if words or kinds.get(key) in _WORDS:
+                choices[key] = value
+    return [dict(zip(choices, one, strict=True)) for one in itertools.product(*choices.values())]
+
+
+class _Maker:
+    """Builds the solver of one table, and says where it goes wrong."""
+
+    def __init__(self, document: Document, place: tuple[str, ...]) -> None:
+        self.document, self.place = document, place
+
+    def find(self, name: Any, key: str = "solver") -> Any:
+        if not isinstance(name, str):
+            self.document.wrong((*self.place, key), f"is {name!r}, but must be the name of an algorithm.")
+        try:
+            return find_solver(name)
+        except ValueError as error:
+            self.document.wrong((*self.place, key), f": {error}")
+
+    def annotations(self, maker: Any) -> dict[str, Any]:
+        parameters = inspect.signature(maker).parameters
+        try:
+            hints = typing.get_type_hints(maker)
+        except (NameError, TypeError):
+            hints = {}
+        return {key: hints.get(key, Any) for key in parameters}
+
+    def make(self, entry: Mapping[str, Any], shared: Mapping[str, Any], above: tuple[str, ...] = ()) -> Any:
+        """The solver of a table; `shared` are settings that it takes over where it has none of its own."""
+        maker = self.find(entry["solver"], ".".join((*above, "solver")))
+        kinds = self.annotations(maker)
+        given = {key: value for key, value in entry.items() if key != "solver"}
+        for key in given:
+            if key not in kinds:
+                self.document.unknown((*self.place, *above, key), ["solver", *kinds])
+        settings = {key: value for key, value in shared.items() if key in kinds}
+        # eta comes first: a solver among the settings takes it over.
+        for key in sorted(given, key=lambda key: key != "eta"):
+            inner = {"eta": settings["eta"]} if "eta" in settings else {}
+            settings[key] = self.value(given[key], kinds[key], (*above, key), inner)
+        for key, parameter in inspect.signature(maker).parameters.items():
+            if parameter.default is parameter.empty and key not in settings:
+                label = " ".join((".".join(above), "needs")).strip()
+                example = "0.1, or a list of numbers" if key == "eta" else "..."
+                self.document.wrong(self.place, f"{label} {key}: write {key} = {example}.")
+        try:
+            return maker(**settings)
+        except (ValueError, TypeError) as error:
+            self.document.wrong(self.place, f": {error}")
+
+    def value(self, value: Any, kind: Any, keys: tuple[str, ...], shared: Mapping[str, Any]) -> Any:
+        """One setting: a number, a grid, a word, a tuple, or a solver of its own."""
+        choices = _choices(kind)
+        if choices or kind in _WORDS:
+            fits = value in choices if choices else type(value) is kind
+            words = f"one of {', '.join(choices)}" if choices else f"of type {kind.__name__}"
+            return value if fits else self._wrong(keys, value, words)
+        if _is_tuple(kind):
+            entries = value if listed(value) else [value]
+            return tuple(self.value(one, float, keys, shared) for one in entries)
+        if isinstance(value, str) and kind is not float:
+            return self.make({"solver": value}, shared, keys)
+        if _is_solver(value) and kind is not float:
+            return self.make(value, shared, keys)
+        wanted = positive if keys[-1] == "eta" else number
+        try:
+            several_values = several(wanted, value)
+        except ValueError as error:
+            self._wrong(
+                keys, value, f"{error}" + (", or a list of them" if error.args[0].startswith("a number") else "")
+            )
+        return np.array(several_values) if listed(value) or spaced(value) else several_values[0]
+
+    def _wrong(self, keys: tuple[str, ...], value: Any, words: str) -> typing.NoReturn:
+        self.document.wrong((*self.place, *keys), f"is {value!r}, but must be {words}.")
+
+
+def _is_solver(value: Any) -> typing.TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping) and "solver" in value and not set(value) & set(SPACED)
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """The words that a setting annotated with a `Literal` can be."""
+    if typing.get_origin(kind) is typing.Literal:
+        return tuple(choice for choice in typing.get_args(kind) if isinstance(choice, str))
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return tuple(choice for part in typing.get_args(kind) for choice in _choices(part))
+    return ()
+
+
+def _short(value: Any) -> str:
+    return str(value["solver"]) if _is_solver(value) else str(value)
