@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nashpo.exact import certify, kl_equilibrium, maximal_lottery
+from nashpo.exact import certify, kl_equilibria, maximal_lottery
 from nashpo.game import Game
 from nashpo.oracles.base import VALUE
 from nashpo.policies.tabular import Tabular, as_policy
@@ -123,10 +123,11 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None) -> Eq
     """The equilibrium of a game, exact to the rounding error of float64 and certified.
 
     With `beta > 0` the fixed point `pi = softmax(log_reference + P pi / beta)`, which is unique, by Newton's method;
-    `start` may be a policy, or probabilities `[A]` or `[X, A]`, to begin from. With `beta = 0` the maximal lottery,
-    `P pi <= 1/2`, by an interior-point method; among several the one of largest entropy (any of them by SciPy's linear
-    programming, `method="highs"`), and `unique` says whether there are several. The reference matters for `beta > 0`
-    only. Independent of JAX's precision.
+    `start` may be a policy, or probabilities `[A]` or `[X, A]`, to begin from. Many prompts are solved by one compiled
+    program, few in NumPy; `method="compiled"` or `"newton"` asks for the one or the other. With `beta = 0` the maximal
+    lottery, `P pi <= 1/2`, by an interior-point method; among several the one of largest entropy (any of them by
+    SciPy's linear programming, `method="highs"`), and `unique` says whether there are several. The reference matters
+    for `beta > 0` only. Independent of JAX's precision.
 
     Raises `ValueError` for a `beta` that is negative or not finite, an unknown method or a start of another shape.
 
@@ -200,7 +201,7 @@ def _checked_beta(beta: object) -> float:
 
 
 def _check_method(method: str, beta: float) -> None:
-    known = ("auto", "newton") if beta > 0 else ("auto", "interior", "highs")
+    known = ("auto", "newton", "compiled") if beta > 0 else ("auto", "interior", "highs")
     if method not in known:
         choices = " or ".join(f'"{name}"' for name in known)
         raise ValueError(f'method="{method}" does not solve a game with beta={beta:g}: choose {choices}.')
@@ -208,21 +209,16 @@ def _check_method(method: str, beta: float) -> None:
 
 def _solve(tables: _Tables, beta: float, method: str, start: np.ndarray | None) -> Equilibrium:
     """Every prompt's equilibrium and the certificate of all of them."""
-    solutions, gaps, residuals = [], [], []
-    for x, payoff in enumerate(tables.payoff):
-        log_reference = tables.log_reference[x]
-        if beta > 0:
-            first = None if start is None else start[x if len(start) > 1 else 0]
-            solution = kl_equilibrium(payoff, log_reference, beta, first)
-        else:
-            solution = maximal_lottery(payoff, method, value=tables.value)
-        gap, residual = certify(payoff, tables.value, log_reference, beta, solution.log_policy)
-        solutions.append(solution)
-        gaps.append(gap)
-        residuals.append(residual)
-    logits = np.stack([s.log_policy for s in solutions])
-    support = tuple(tuple(np.flatnonzero(row > np.log(_PLAYED)).tolist()) for row in logits)
-    methods = "; ".join(dict.fromkeys(s.method for s in solutions))
-    unique = all(s.unique for s in solutions)
-    certificate = Certificate(float(tables.prompts @ gaps), max(residuals), methods, unique, support)
+    if beta > 0:
+        first = None if start is None else np.broadcast_to(start, tables.log_reference.shape)
+        logits, methods, _ = kl_equilibria(tables.payoff, tables.log_reference, beta, first, method=method)
+        unique = True
+    else:
+        solutions = [maximal_lottery(payoff, method, value=tables.value) for payoff in tables.payoff]
+        logits = np.stack([s.log_policy for s in solutions])
+        methods = dict.fromkeys(s.method for s in solutions)
+        unique = all(s.unique for s in solutions)
+    gaps, residuals = certify(tables.payoff, tables.value, tables.log_reference, beta, logits)
+    support = tuple(tuple(np.flatnonzero(played).tolist()) for played in logits > np.log(_PLAYED))
+    certificate = Certificate(float(tables.prompts @ gaps), float(residuals.max()), "; ".join(methods), unique, support)
     return Equilibrium(Tabular(logits), certificate, beta, tables.items)

@@ -192,7 +192,7 @@ class _Newton:
         if self.krylov:
             if self.single is None:
                 self.single = self.payoff.astype(np.float32) if self.size > _SINGLE else self.payoff
-            target = 0.6 * math.sqrt(tol / beta) / size if tol < math.inf else 0.3
+            target = 0.6 * math.sqrt(tol / beta) / max(size, 1e-150) if tol < math.inf else 0.3
             forcing = min(0.3, max(min(0.3, size), target, 1e-5))
             direction = newton_direction(self.single, p, -beta * residual, beta, forcing, self.limit)
             if direction is not None:
