@@ -18,6 +18,7 @@ python experiments/apo_transitive_cyclic.py [--smoke]
 """
 
 import warnings
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ from nashpo_games import biased_rps, random_constant_sum, rock_paper_scissors
 
 jax.config.update("jax_enable_x64", True)
 
-MOMENTA = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+MOMENTA = np.linspace(0.0, 0.7, 8)
 GAMES, ACTIONS = 12, 6
 DOMINANT = {"eta": 0.1, "steps": 400, "window": 100}
 REWARDS = {"eta": 0.05, "steps": 400, "deviation": 1.0}
@@ -52,23 +53,24 @@ def dominant_rates(steps: int) -> np.ndarray:
     """Decay of `log(1 - pi(best))` a step at the end, `[momentum, prompt]`."""
     rule = APO(DOMINANT["eta"], MOMENTA)
     found = nashpo.sweep(dominant_games(), rule, steps=steps, metrics=[nashpo.metrics.probs]).check()
-    missing = np.log(found.data["probs"].isel(item=slice(1, None)).sum("item").squeeze())
+    others = found.data["probs"].isel(item=slice(1, None)).sum("item").squeeze()
+    missing = np.log(others.transpose("step", "momentum", "prompt").values)
     window = min(DOMINANT["window"], steps // 4)
-    return (-(missing.isel(step=-1) - missing.isel(step=-1 - window)) / window).transpose("momentum", "prompt").values
+    return (missing[-1 - window] - missing[-1]) / window
 
 
 def bradley_terry(steps: int) -> dict[str, np.ndarray]:
     """Suboptimality `[momentum, step, prompt]` of APO and of iterative DPO with the larger step, and gamma."""
     reward = REWARDS["deviation"] * np.random.default_rng(35).normal(size=(GAMES, ACTIONS))
     game = nashpo.Game.from_table(1 / (1 + np.exp(reward[:, None, :] - reward[:, :, None])))
-    eta, momenta = REWARDS["eta"], np.array(MOMENTA)
-    rules = {"APO": APO(eta, MOMENTA, IterativeDPO), "larger": IterativeDPO(list(eta / (1 - momenta)))}
+    eta = REWARDS["eta"]
+    rules = {"APO": APO(eta, MOMENTA, IterativeDPO), "larger": IterativeDPO(eta / (1 - MOMENTA))}
     missing = {}
     for name, rule in rules.items():
         found = nashpo.sweep(game, rule, steps=steps, metrics=[nashpo.metrics.probs]).check().data["probs"].squeeze()
         probs = found.transpose("momentum" if name == "APO" else "eta", "step", "prompt", "item").values
         missing[name] = reward.max(-1) - np.sum(probs * reward, -1)
-    return missing | {"gamma": gamma(eta, momenta, np.arange(1, steps + 1))}
+    return missing | {"gamma": gamma(eta, MOMENTA, np.arange(1, steps + 1))}
 
 
 def gamma(eta: float, momenta: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -79,29 +81,26 @@ def gamma(eta: float, momenta: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 def printed_constant() -> tuple[float, float]:
     """Two equally likely responses, one a little better: the suboptimality and the bound that the paper prints."""
-    game = nashpo.Game.from_table([[0.5, 0.55], [0.45, 0.5]])
+    game = nashpo.Game.from_table(np.array([[0.5, 0.55], [0.45, 0.5]]))
     worse = nashpo.solve(game, APO(0.5, 0.3, IterativeDPO), steps=5).policy.probs()[0, 1]
     return float(np.log(0.55 / 0.45) * worse), 0.0
 
 
 def cycle_growth(steps: int) -> np.ndarray:
     """How fast the distance to the equilibrium of a symmetric cycle grows a step, `[momentum]`."""
-    shift = CYCLE["distance"] * np.array([1.0, 0.0, -1.0])
-    rule = APO(CYCLE["eta"], MOMENTA)
-    metrics = {"kl": KLFrom(Tabular.from_probs(np.full((1, 3), 1 / 3)))}
-    found = nashpo.sweep(
-        rock_paper_scissors(CYCLE["win"]), rule, steps=steps, starts=[1 / 3 + shift / 3], metrics=metrics
-    )
-    skip = min(CYCLE["transient"], steps // 2)
-    logs = np.log(found.check().data["kl"].squeeze().isel(step=slice(skip, None))) / 2
-    return logs.polyfit("step", 1)["polyfit_coefficients"].sel(degree=1).values
+    start = 1 / 3 + CYCLE["distance"] / 3 * np.array([[1.0, 0.0, -1.0]])
+    metrics: dict[str, Any] = {"kl": KLFrom(Tabular.from_probs(np.full((1, 3), 1 / 3)))}
+    rule, game = APO(CYCLE["eta"], MOMENTA), rock_paper_scissors(CYCLE["win"])
+    found = nashpo.sweep(game, rule, steps=steps, starts=start, metrics=metrics).check()
+    late = found.data["kl"].squeeze().isel(step=slice(min(CYCLE["transient"], steps // 2), None))
+    return np.polyfit(late["step"], np.log(late.transpose("step", "momentum").values) / 2, 1)[0]
 
 
 def predicted_growth(step: float) -> tuple[np.ndarray, np.ndarray]:
     """`log |z|` of the largest root, and its leading order, `[momentum]`; `step = eta w`."""
-    momenta, c = np.array(MOMENTA), 1 + 1j * step
-    roots = [np.abs(np.roots([1, -(1 + a) * c, a * c])).max() for a in momenta]
-    return np.log(roots), step**2 / 2 * (1 - momenta + 2 * momenta**2) / (1 - momenta) ** 3
+    c = 1 + 1j * step
+    roots = [np.abs(np.roots([1, -(1 + a) * c, a * c])).max() for a in MOMENTA]
+    return np.log(roots), step**2 / 2 * (1 - MOMENTA + 2 * MOMENTA**2) / (1 - MOMENTA) ** 3
 
 
 def biased_averages(steps: int) -> dict[str, np.ndarray]:
@@ -111,7 +110,7 @@ def biased_averages(steps: int) -> dict[str, np.ndarray]:
     """
     wins, eta = np.random.default_rng(0).uniform(0.55, 0.95, (BIASED["games"], 3)), BIASED["eta"]
     games = [biased_rps(*row) for row in wins]
-    rules = {"APO": Averaged(APO(eta, MOMENTA)), "larger": Averaged(SPO([eta / (1 - a) for a in MOMENTA]))}
+    rules = {"APO": Averaged(APO(eta, MOMENTA)), "larger": Averaged(SPO(eta / (1 - MOMENTA)))}
     gaps = {}
     for name, rule in rules.items():
         found = nashpo.sweep(games, rule, steps=steps, every=BIASED["every"]).check().data["duality_gap"].squeeze()
@@ -139,7 +138,7 @@ def main(smoke: bool = False) -> list[Finding]:
 
 def transitive_findings(rates: np.ndarray, missing: dict, constant: tuple[float, float]) -> list[Finding]:
     """What is proven for transitive preferences, and the comparison with a larger step."""
-    worst = np.max(np.abs(rates / rates[0] * (1 - np.array(MOMENTA))[:, None] - 1))
+    worst = np.max(np.abs(rates / rates[0] * (1 - MOMENTA)[:, None] - 1))
     bound = np.max(missing["APO"] * missing["gamma"][..., None]) / np.log(ACTIONS)
     slower = float(np.max(missing["larger"] - missing["APO"]))
     return [
@@ -250,9 +249,8 @@ def draw(rates, missing, growth, exact, leading, average) -> Figure:
     """Transitive above, cyclic below."""
     figure = Figure(figsize=(10, 7.4), layout="constrained")
     (fast, reward), (leave, mean) = figure.subplots(2, 2)
-    momenta = np.array(MOMENTA)
-    fast.plot(momenta, 1 / (1 - momenta), color="#888888", label="1 / (1 - alpha)")
-    fast.plot(momenta, (rates / rates[0]).mean(1), "o", color="#0072B2", label="measured, mean of 12 games")
+    fast.plot(MOMENTA, 1 / (1 - MOMENTA), color="#888888", label="1 / (1 - alpha)")
+    fast.plot(MOMENTA, (rates / rates[0]).mean(1), "o", color="#0072B2", label="measured, mean of 12 games")
     fast.set(title="dominant response: rate over that of alpha = 0", xlabel="momentum alpha", ylim=(0, None))
     steps = np.arange(1, missing["gamma"].shape[1] + 1)
     for index, colour in ((0, "#888888"), (3, "#E69F00"), (6, "#0072B2")):
@@ -260,21 +258,21 @@ def draw(rates, missing, growth, exact, leading, average) -> Figure:
         reward.plot(steps, missing["APO"][index].mean(-1), color=colour, label=f"APO, {label}")
         if index:
             reward.plot(
-                steps, missing["larger"][index].mean(-1), ":", color=colour, label=f"step / (1 - {momenta[index]:g})"
+                steps, missing["larger"][index].mean(-1), ":", color=colour, label=f"step / (1 - {MOMENTA[index]:g})"
             )
     reward.set(title="Bradley-Terry: suboptimality, mean of 12 games", xlabel="step", yscale="log")
-    leave.plot(momenta, exact / exact[0], color="#0072B2", label="largest root")
-    leave.plot(momenta, leading / leading[0], "--", color="#56B4E9", label="leading order")
-    leave.plot(momenta, 1 / (1 - momenta) ** 2, ":", color="#D55E00", label="larger step alone")
-    leave.plot(momenta, growth / growth[0], "o", color="#0072B2", label="measured")
+    leave.plot(MOMENTA, exact / exact[0], color="#0072B2", label="largest root")
+    leave.plot(MOMENTA, leading / leading[0], "--", color="#56B4E9", label="leading order")
+    leave.plot(MOMENTA, 1 / (1 - MOMENTA) ** 2, ":", color="#D55E00", label="larger step alone")
+    leave.plot(MOMENTA, growth / growth[0], "o", color="#0072B2", label="measured")
     leave.set(title="cycle: speed of leaving, times that of alpha = 0", xlabel="momentum alpha", yscale="log")
     for name, label, look in (
         ("APO", "APO", ("#0072B2", "o-")),
         ("larger", "SPO, step / (1 - alpha)", ("#D55E00", "s:")),
     ):
         ratio = np.quantile(average[name] / average["APO"][0], [0.1, 0.5, 0.9], axis=1)
-        mean.plot(momenta, ratio[1], look[1], color=look[0], label=label)
-        mean.fill_between(momenta, ratio[0], ratio[2], color=look[0], alpha=0.15, linewidth=0)
+        mean.plot(MOMENTA, ratio[1], look[1], color=look[0], label=label)
+        mean.fill_between(MOMENTA, ratio[0], ratio[2], color=look[0], alpha=0.15, linewidth=0)
     mean.set(title="20 biased cycles: average's gap over that of alpha = 0", xlabel="momentum alpha")
     for ax in (fast, reward, leave, mean):
         ax.legend(frameon=False, fontsize="small")

@@ -13,6 +13,8 @@ current and the previous policy (0.25, 0.75). To be expected, with m_k = sum_j j
 python experiments/mnpo_history.py [--smoke]
 """
 
+from typing import Any, Literal
+
 import jax
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
@@ -34,22 +36,23 @@ TRANSIENT = 200
 DISTANCE = 1e-3
 SECOND = np.linspace(0.0, 2.0, 11)
 THIRD = np.linspace(0.0, 2.0, 13)
-OPPONENTS = ("current", "mixture")
+Opponents = Literal["current", "mixture"]
+OPPONENTS: tuple[Opponents, ...] = ("current", "mixture")
 NAMED = {"INPO (1)": (1.0,), "(1, 1)": (1.0, 1.0), "authors (0.25, 0.75)": (0.25, 0.75), "(1, 1, 1)": (1.0, 1.0, 1.0)}
 """The histories whose runs are drawn, on a biased cycle with a large step."""
 FAR = {"eta": 2.0, "steps": 6000, "every": 10, "start": [0.4, 0.35, 0.25]}
 SOURCE = "Wu et al. 2025"
 
 
-def growth_map(opponents: str, steps: int) -> np.ndarray:
+def growth_map(opponents: Opponents, steps: int) -> np.ndarray:
     """Growth of the log-distance a step for the weights (1, a, b), `[a, b]`."""
-    shift = DISTANCE / 3 * np.array([1.0, 0.0, -1.0])
+    start = 1 / 3 + DISTANCE / 3 * np.array([[1.0, 0.0, -1.0]])
     rule = MNPO(ETA, (1.0, SECOND, THIRD), opponents)
-    metrics = {"kl": KLFrom(Tabular.from_probs(np.full((1, 3), 1 / 3)))}
-    found = nashpo.sweep(rock_paper_scissors(WIN), rule, steps=steps, starts=[1 / 3 + shift], metrics=metrics)
-    late = found.check().data["kl"].squeeze().isel(step=slice(min(TRANSIENT, steps // 2), None))
-    slopes = (np.log(late) / 2).polyfit("step", 1)["polyfit_coefficients"].sel(degree=1)
-    return slopes.transpose("history_1", "history_2").values
+    metrics: dict[str, Any] = {"kl": KLFrom(Tabular.from_probs(np.full((1, 3), 1 / 3)))}
+    found = nashpo.sweep(rock_paper_scissors(WIN), rule, steps=steps, starts=start, metrics=metrics).check()
+    late = found.data["kl"].squeeze().isel(step=slice(min(TRANSIENT, steps // 2), None))
+    logs = np.log(late.transpose("step", "history_1", "history_2").values) / 2
+    return np.polyfit(late["step"], logs.reshape(len(logs), -1), 1)[0].reshape(logs.shape[1:])
 
 
 def leading_order(weights: np.ndarray, opponents: str, step: float) -> np.ndarray:
