@@ -1,6 +1,7 @@
 """The checkpoints of one run: the newest that is whole and belongs to it, and the oldest that may go."""
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,7 +157,11 @@ class Checkpoints:
             remove(path)
 
     def _unwritten(self, steps: int, error: Exception) -> str:
-        reason = why(error) if isinstance(error, OSError) else str(error).strip().split("\n")[0][:200]
+        number = re.search(r"os_error_code='(\d+)'", str(error))
+        if number is not None:
+            reason = os.strerror(int(number[1]))
+        else:
+            reason = why(error) if isinstance(error, OSError) else str(error).strip().split("\n")[0][:200]
         kept = "there is no earlier one" if self.saved is None else f"step {self.saved} is saved, the same call goes on"
         return f"{self.folder}: the checkpoint of step {steps} cannot be written ({reason}); {kept}."
 

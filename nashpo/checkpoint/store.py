@@ -5,11 +5,15 @@ are and lists the checksums of all files. It is written under another name and m
 has a name was whole once, and the checksums say whether it still is when it is read.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,8 @@ from nashpo.files import atomic_write
 
 _WRITING, _OLD = ".writing.", ".old."
 _ARRAYS, _NOTES = "arrays", "run.json"
+_OVERHEAD = 2**18
+"""Bytes that a checkpoint may take besides its arrays."""
 
 
 def write(folder: Path, name: str, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -27,13 +33,38 @@ def write(folder: Path, name: str, notes: dict[str, Any], arrays: dict[str, np.n
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=_WRITING) as room:
         written = Path(room, name).absolute()
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+        _reserve(Path(room), sum(values.nbytes for values in arrays.values()))
+        with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
             writer.save(written / _ARRAYS, args=ocp.args.StandardSave(arrays))
         content = {"notes": notes, "files": _checksums(written)}
         atomic_write(written / _NOTES, json.dumps({**content, "checksum": _checksum(content)}, indent=1))
         if (folder / name).exists():
             remove(folder / name)
         os.replace(written, folder / name)
+
+
+def _reserve(room: Path, size: int) -> None:
+    """Fail now where the disk is too full: half-way, Orbax would fail with pages of messages from its threads."""
+    with (room / "reserved").open("wb") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size + size // 8 + _OVERHEAD)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # this disk does not know how
+                raise
+    (room / "reserved").unlink()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log of Orbax, whose exceptions say enough."""
+    log = logging.getLogger("absl")
+    usual = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(usual)
 
 
 def read_notes(path: Path) -> dict[str, Any]:
