@@ -25,6 +25,7 @@ COMMANDS = {
     "plot": "draw a saved result or a saved sweep",
     "games": "list the games that ship with the package",
     "solvers": "list the algorithms and their settings",
+    "reproduce": "run an experiment of the source tree: what papers say against what is measured",
 }
 
 HELP = """usage: nashpo COMMAND [options]
