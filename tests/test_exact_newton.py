@@ -44,6 +44,13 @@ def test_reaches_the_smallest_betas(seed):
     assert float((payoff @ np.exp(solution.log_policy)).max()) - 0.5 < 1e-6 * np.log(10)
 
 
+def test_a_residual_on_impossible_responses_alone():
+    rewards = 5.0 * np.random.default_rng(1).normal(size=80)
+    payoff = 1.0 / (1.0 + np.exp(rewards - rewards[:, None]))
+    solution = kl_equilibrium(payoff, np.full(80, -np.log(80)), 1e-4)
+    assert certify(payoff, 0.5, np.full(80, -np.log(80)), 1e-4, solution.log_policy)[1] < 1e-11
+
+
 @given(
     seed=st.integers(0, 10_000),
     size=st.integers(1, 12),
