@@ -42,7 +42,8 @@ def drive(
 
     `checkpoints` names a folder; the last `keep` checkpoints are kept there. The same call goes on from the newest
     one that is whole (a damaged one is skipped with a `CheckpointWarning`), with more steps if `steps` is larger,
-    and returns at once where the run is over. Ctrl-C lets the segment end and be saved; a second one does not.
+    and returns at once where the run is over. Ctrl-C waits until the segment is computed and saved; a second
+    one breaks into the computation.
 
     `callbacks` (one, or several) are called with the result so far, in a resumed run first with where it stands; one
     that answers `True` stops the run, whose status then is `STOPPED`. `nashpo.callbacks` has a progress bar and a

@@ -85,8 +85,8 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block; a second one does not."""
+def uninterrupted(*, patient: bool = False) -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block; a second one breaks into it unless it is `patient`."""
     usual = signal.getsignal(signal.SIGINT)
     if usual is None or threading.current_thread() is not threading.main_thread():
         yield
@@ -94,7 +94,7 @@ def uninterrupted() -> Iterator[None]:
     waiting = []
 
     def wait(number, frame):
-        if waiting:
+        if waiting and not patient:
             raise KeyboardInterrupt
         waiting.append(number)
 

@@ -323,17 +323,28 @@ def test_ctrl_c_during_a_save_waits_for_its_end(folder, monkeypatch, expected):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_ctrl_c_breaks_off_a_save_and_spoils_nothing(folder, monkeypatch):
+@pytest.mark.parametrize("patient", [False, True])
+def test_a_second_ctrl_c_breaks_into_a_segment_but_not_into_a_save(patient):
+    reached = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted(patient=patient):
+        signal.raise_signal(signal.SIGINT)
+        reached.append("first")
+        signal.raise_signal(signal.SIGINT)
+        reached.append("second")
+    assert reached == ["first", "second"][: 1 + patient]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_save_that_breaks_off_spoils_nothing(folder, monkeypatch):
     replace = os.replace
 
-    def impatient(source, target):
+    def interrupted(source, target):
         if Path(target).name == "00000014":
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", impatient)
+        patch.setattr(os, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt, match="step 12 of 16 is saved in"):
             drive(folder, steps=16, segment=1)
     assert names(folder) == [".lock", "00000004", "00000008", "00000012"]

@@ -95,7 +95,7 @@ class Checkpoints:
             "versions": _versions(),
         }
         try:
-            with uninterrupted():
+            with uninterrupted(patient=True):
                 clean(self.folder)
                 write(self.folder, f"{reached.steps:08d}", notes, {n: v for n, v in arrays.items() if v.size})
                 self.saved = reached.steps

@@ -31,7 +31,7 @@ def write(folder: Path, name: str, notes: dict[str, Any], arrays: dict[str, np.n
     """Write a checkpoint; it has its name when it is complete."""
     import orbax.checkpoint as ocp
 
-    with tempfile.TemporaryDirectory(dir=folder, prefix=_WRITING) as room:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_WRITING, ignore_cleanup_errors=True) as room:
         written = Path(room, name).absolute()
         _reserve(Path(room), sum(values.nbytes for values in arrays.values()))
         with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
