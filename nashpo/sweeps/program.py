@@ -129,12 +129,15 @@ def random_start(game: Game, key: Key) -> Tabular:
 
 
 def _march_all(game, solver, state, key, metrics, steps, length: Length):
-    """Step to the end without looking at the gap; a run that goes wrong stays where it was a chunk before."""
+    """Step to the end without looking at the gap; a run that goes wrong stays where it was a chunk before.
+
+    The last round of the loop only measures: it has no steps left.
+    """
 
     def body(carry, index):
         state, done, failed = carry
         now = measure(metrics, game, solver, state)
-        begin = index * length.every
+        begin = jnp.minimum(index * length.every, steps)
         end = jnp.minimum(begin + length.every, steps)
         new = jax.lax.fori_loop(
             begin, end, lambda step, state: solver.step(game, state, jax.random.fold_in(key, step))[0], state
@@ -142,10 +145,9 @@ def _march_all(game, solver, state, key, metrics, steps, length: Length):
         good = finite(new) & (failed < 0)
         failed = jnp.where(good | (failed >= 0), failed, end)
         state = jax.tree.map(lambda new, old: jnp.where(good, new, old), new, state)
-        return (state, done + good, failed), now
+        return (state, done + (good & (begin < end)), failed), now
 
     start = (state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
-    (state, done, failed), before = jax.lax.scan(body, start, jnp.arange(length.chunks, dtype=jnp.int32))
-    last = measure(metrics, game, solver, state)
-    trace = jax.tree.map(lambda rows, row: jnp.concatenate([rows, row[None]]), before, last)
+    rounds = jnp.arange(length.chunks + 1, dtype=jnp.int32)
+    (state, done, failed), trace = jax.lax.scan(body, start, rounds)
     return state, trace, done, failed
