@@ -32,6 +32,7 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from linearisation import frequency, inpo_limit
+from matplotlib.figure import Figure
 from sampled_feedback import NashMDPG, SampledIPO, SampledNashMDPG
 
 import nashpo
@@ -233,7 +234,7 @@ def sampled_findings(setting: Setting, sweep: nashpo.Sweep) -> list[Finding]:
     return [*found, Finding(claim, "derived: far below both limits", "0.5 to 2 times", ratio, 0.5 <= ratio <= 2)]
 
 
-def draw(panels: list[tuple[str, nashpo.Sweep]]) -> plt.Figure:
+def draw(panels: list[tuple[str, nashpo.Sweep]]) -> Figure:
     """Median gap over games with the middle eight tenths, one panel a setting."""
     figure, axes = plt.subplots(2, 2, figsize=(13.5, 9.0), layout="constrained")
     for (title, sweep), ax in zip(panels, axes.ravel(), strict=True):

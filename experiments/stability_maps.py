@@ -25,6 +25,7 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from linearisation import egpo_factor, egpo_limit, frequencies, frequency, inpo_factor, inpo_limit
+from matplotlib.figure import Figure
 
 import nashpo
 from nashpo.logspace import kl
@@ -35,7 +36,7 @@ from nashpo_games import random_constant_sum, random_tournament, rock_paper_scis
 
 jax.config.update("jax_enable_x64", True)
 
-REFERENCE = (0.5, 0.3, 0.2)
+REFERENCE = np.array([0.5, 0.3, 0.2])
 BETAS = np.geomspace(0.01, 1.0, 13)
 ETAS = np.geomspace(0.02, 12.0, 30)
 MAP_STEPS = 100_000
@@ -180,7 +181,7 @@ def failure_findings(failed: dict[tuple[str, float], np.ndarray]) -> list[Findin
     return found
 
 
-def draw(sweep: nashpo.Sweep, failed: dict[tuple[str, float], np.ndarray]) -> plt.Figure:
+def draw(sweep: nashpo.Sweep, failed: dict[tuple[str, float], np.ndarray]) -> Figure:
     """Both maps with their limits, and the share of tables on which EGPO fails."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(18.0, 5.6), layout="constrained")
     for ax, solver, rule in ((left, "INPO", INPO(0.1)), (middle, "EGPO", EGPO(0.1))):
