@@ -17,8 +17,8 @@ from nashpo.studies.settings import Settings
 from nashpo.studies.version import code_version, foreign_sources
 from nashpo.sweeps import sweep
 
-LADDER = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-"""Sizes to which tables are padded; above the last one its multiples."""
+LADDER = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+"""Sizes to which tables are padded; above the last one its multiples. Smaller tables would hardly be quicker."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +100,8 @@ class Cell:
 def ladder(size: int) -> int:
     """The size to which a table is padded, the same for similar ones, so that they share a compiled program.
 
-    >>> [ladder(size) for size in (3, 8, 18, 50, 1025)]
-    [8, 8, 32, 64, 2048]
+    >>> [ladder(size) for size in (3, 32, 50, 1025)]
+    [32, 32, 64, 2048]
     """
     return next((step for step in LADDER if step >= size), -(-size // LADDER[-1]) * LADDER[-1])
 

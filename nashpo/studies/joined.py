@@ -43,6 +43,7 @@ def join(
     names = {game.items for game in games.values()}
     items = names.pop() if len(names) == 1 else None
     data = data.assign_coords(item=list(items) if items else np.arange(responses))
+    data = data.assign_coords(game=list(games))
     return Sweep(data.assign_attrs(scale=scales.pop() if len(scales) == 1 else "mixed"))
 
 

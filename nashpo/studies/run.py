@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import xarray
+
 from nashpo.solver import SolveError
 from nashpo.studies.cells import Cell
 from nashpo.studies.joined import join
@@ -111,6 +113,7 @@ class _Run:
     def __init__(self, study: Study, store: Store, fail_fast: bool, report: Report) -> None:
         self.study, self.store, self.fail_fast, self.report = study, store, fail_fast, report
         self.failed: list[Failure] = []
+        self.cells: dict[tuple[str, str], xarray.Dataset] = {}
         self.computed, self.kept = 0, 0
         self.warned: dict[tuple[type[Warning], str], list[str]] = {}
 
@@ -134,7 +137,9 @@ class _Run:
         with self.store.claim(cell.key) as mine:
             if not mine:
                 return False
-            if self.store.read(cell.key) is not None:
+            there = self.store.read(cell.key)
+            if there is not None:
+                self.cells[cell.solver_name, cell.game_name] = there
                 self.kept += 1
                 self.report(cell, "kept")
                 return True
@@ -144,6 +149,7 @@ class _Run:
                 self.report(cell, "failed")
                 return True
             self.store.write(cell.key, data)
+            self.cells[cell.solver_name, cell.game_name] = data
             self.computed += 1
             self.report(cell, "computed")
             return True
@@ -170,26 +176,10 @@ class _Run:
     def finished(self) -> Finished:
         """Join what there is."""
         found = None
-        if not (self.failed and self.fail_fast):
-            found = self.joined()
-        if found is not None:
+        if self.cells and not (self.failed and self.fail_fast):
+            found = join(self.cells, list(self.study.solvers), self.study.games, self.study.settings)
             self.store.publish("results.nc", found.data)
         return Finished(self.store.folder, found, tuple(self.failed), self.computed, self.kept)
-
-    def joined(self) -> Sweep | None:
-        """Every finished cell, read from its file."""
-        failed = {(failure.solver, failure.game) for failure in self.failed}
-        cells = {}
-        for cell in self.study.cells:
-            place = cell.solver_name, cell.game_name
-            if place not in failed:
-                data = self.store.read(cell.key)
-                if data is None:
-                    raise OSError(f"{self.store.path(cell.key)}: disappeared during the run; run the study again.")
-                cells[place] = data
-        if not cells:
-            return None
-        return join(cells, list(self.study.solvers), self.study.games, self.study.settings)
 
 
 def _sentence(error: Exception) -> str:

@@ -97,5 +97,6 @@ def checked(
         try:
             values[key] = kinds[key](value)
         except ValueError as error:
-            document.wrong((*place, key), f"is {value!r}, but must be {str(error).rstrip('.')}.")
+            words = str(error)
+            document.wrong((*place, key), f"is {value!r}, but must be {words}{'' if words[-1] in '.?' else '.'}")
     return values

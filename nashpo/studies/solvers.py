@@ -94,13 +94,13 @@ class _Maker:
     def __init__(self, document: Document, place: tuple[str, ...]) -> None:
         self.document, self.place = document, place
 
-    def find(self, name: Any, key: str = "solver") -> Any:
+    def find(self, name: Any, keys: tuple[str, ...] = ("solver",)) -> Any:
         if not isinstance(name, str):
-            self.document.wrong((*self.place, key), f"is {name!r}, but must be the name of an algorithm.")
+            self.document.wrong((*self.place, *keys), f"is {name!r}, but must be the name of an algorithm.")
         try:
             return find_solver(name)
         except ValueError as error:
-            self.document.wrong((*self.place, key), f": {error}")
+            self.document.wrong((*self.place, *keys), f": {error}")
 
     def annotations(self, maker: Any) -> dict[str, Any]:
         parameters = inspect.signature(maker).parameters
@@ -112,7 +112,7 @@ class _Maker:
 
     def make(self, entry: Mapping[str, Any], shared: Mapping[str, Any], above: tuple[str, ...] = ()) -> Any:
         """The solver of a table; `shared` are settings that it takes over where it has none of its own."""
-        maker = self.find(entry["solver"], ".".join((*above, "solver")))
+        maker = self.find(entry["solver"], (*above, "solver"))
         kinds = self.annotations(maker)
         given = {key: value for key, value in entry.items() if key != "solver"}
         for key in given:
@@ -142,11 +142,19 @@ class _Maker:
             return value if fits else self._wrong(keys, value, words)
         if _is_tuple(kind):
             entries = value if listed(value) else [value]
+            if not len(entries):
+                self._wrong(keys, value, "a list of at least one number")
             return tuple(self.value(one, float, keys, shared) for one in entries)
         if isinstance(value, str) and kind is not float:
+            try:
+                find_solver(value)
+            except ValueError as error:
+                self.document.wrong((*self.place, *keys), f"is {value!r}, which is no number, and {error}")
             return self.make({"solver": value}, shared, keys)
         if _is_solver(value) and kind is not float:
             return self.make(value, shared, keys)
+        if isinstance(kind, type) and kind not in (float, Any):
+            self._wrong(keys, value, f"a solver: {keys[-1]} = {{solver = ...}}")
         wanted = positive if keys[-1] == "eta" else number
         try:
             several_values = several(wanted, value)

@@ -7,12 +7,11 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import xarray
 
 from nashpo.files import atomic_write, why
+from nashpo.studies.netcdf import checksum, netcdf_bytes, read_netcdf
 
 try:
     import fcntl
@@ -71,35 +70,31 @@ class Store:
         if not path.exists():
             return None
         try:
-            with xarray.open_dataset(path, engine="h5netcdf") as data:
-                data.load()
-            whole = data.attrs.pop("sha256") == _checksum(data) and data.attrs["key"] == key
+            data = read_netcdf(path)
+            written = data.attrs.pop("sha256", None)
         except Exception as error:
-            # HDF5 answers a damaged file with whatever it stumbled over.
-            whole, reason = False, f" ({type(error).__name__})"
+            # HDF5 answers a damaged file with whatever it stumbles over.
+            reason = type(error).__name__
         else:
-            reason = ""
-        if whole:
-            return data
-        warnings.warn(f"{path}: is damaged{reason}; this cell is computed again.", StudyWarning, stacklevel=2)
+            if written == checksum(data) and data.attrs.get("key") == key:
+                return data
+            reason = "its content is not what was written"
+        warnings.warn(f"{path}: is damaged ({reason}); this cell is computed again.", StudyWarning, stacklevel=2)
         return None
 
     def write(self, key: str, data: xarray.Dataset) -> None:
         """Save a finished cell, whole or not at all; the caller holds its lock. Raises `OSError`."""
         path = self.path(key)
         self._sweep_up(path)
-        write_netcdf(path, data.assign_attrs(sha256=_checksum(data)))
+        atomic_write(path, netcdf_bytes(data.assign_attrs(sha256=checksum(data))))
 
-    def publish(self, name: str, content: Any) -> Path:
-        """Write a file beside the cells: bytes, text, or a dataset. Raises `OSError`."""
+    def publish(self, name: str, content: str | xarray.Dataset) -> Path:
+        """Write a text or a dataset beside the cells. Raises `OSError`."""
         path = self.folder / name
         with self.claim(name) as mine:
             if mine:
                 self._sweep_up(path)
-            if isinstance(content, xarray.Dataset):
-                write_netcdf(path, content)
-            elif not path.is_file() or path.read_text(encoding="utf-8") != content:
-                atomic_write(path, content)
+            atomic_write(path, content if isinstance(content, str) else netcdf_bytes(content))
         return path
 
     def _sweep_up(self, path: Path) -> None:
@@ -107,20 +102,3 @@ class Store:
         if fcntl is not None:
             for left in path.parent.glob(f".{path.name}.*"):
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def write_netcdf(path: Path, data: xarray.Dataset) -> None:
-    """Write a netCDF file, whole or not at all; raises `OSError` whatever HDF5 makes of a full disk."""
-    try:
-        atomic_write(path, lambda name: data.to_netcdf(name, engine="h5netcdf"))
-    except RuntimeError as error:
-        raise OSError(f"{path}: cannot be written ({error}).") from error
-
-
-def _checksum(data: xarray.Dataset) -> str:
-    """Of every array, with its name, type and shape."""
-    total = hashlib.sha256()
-    for name in sorted(map(str, data.variables)):
-        values = np.ascontiguousarray(data[name].values)
-        total.update(f"{name} {values.dtype.str} {data[name].dims} {values.shape}\0".encode() + values.tobytes())
-    return total.hexdigest()

@@ -4,12 +4,18 @@ import dataclasses
 import functools
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from nashpo.game import Game
+from nashpo.metrics import payoff_bound
 from nashpo.results import describe
+from nashpo.run import as_solver
 from nashpo.studies.cells import Cell
 from nashpo.studies.document import read_document
 from nashpo.studies.games import read_games
@@ -89,7 +95,13 @@ def read_study(study: str | os.PathLike[str] | Mapping[str, Any] | Study) -> Stu
             document.unknown((key,), TABLES)
     settings = read_settings(document)
     solvers = read_solvers(document)
-    return Study(document.source, settings, read_games(document, settings.betas), solvers)
+    games = read_games(document, settings.betas)
+    for name, solver in solvers.items():
+        refused = [_refusal(solver, game, settings) for game in games.values()]
+        if all(refused):
+            # One that only some games do not suit fails there; this one would fail everywhere.
+            document.wrong(("solvers", name), f": {refused[0]}")
+    return Study(document.source, settings, games, solvers)
 
 
 def default_folder(study: str | os.PathLike[str]) -> Path:
@@ -100,6 +112,20 @@ def default_folder(study: str | os.PathLike[str]) -> Path:
     """
     path = Path(study)
     return path.with_suffix("") if path.suffix else path.with_suffix(".results")
+
+
+def _refusal(solver: Any, game: Game, settings: Settings) -> str | None:
+    """Why the solver, with the first of its settings, refuses the game; None where it does not."""
+    first = as_solver(jax.tree.map(lambda leaf: np.ravel(leaf)[0].item() if np.ndim(leaf) else leaf, solver), None)
+    beta = game.beta if settings.betas is None else settings.betas[0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            if hasattr(first, "check"):
+                first.check(dataclasses.replace(game, beta=beta), payoff_bound(game))
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _described(game: Game) -> dict[str, Any]:
