@@ -119,17 +119,19 @@ class EquilibriumPath(Sequence):
         return np.stack([e.probs() for e in self.equilibria])
 
 
-def equilibrium(game: Game, *, method: str = "auto", start: object = None) -> Equilibrium:
+def equilibrium(game: Game, *, method: str = "auto", start: object = None, tol: float = 0.0) -> Equilibrium:
     """The equilibrium of a game, exact to the rounding error of float64 and certified.
 
     With `beta > 0` the fixed point `pi = softmax(log_reference + P pi / beta)`, which is unique, by Newton's method;
     `start` may be a policy, or probabilities `[A]` or `[X, A]`, to begin from. Many prompts are solved by one compiled
-    program, few in NumPy; `method="compiled"` or `"newton"` asks for the one or the other. With `beta = 0` the maximal
-    lottery, `P pi <= 1/2`, by an interior-point method; among several the one of largest entropy (any of them by
-    SciPy's linear programming, `method="highs"`), and `unique` says whether there are several. The reference matters
-    for `beta > 0` only. Independent of JAX's precision.
+    program, few in NumPy; `method="compiled"` or `"newton"` asks for the one or the other. `tol` is a duality gap at
+    which each prompt may stop short. With `beta = 0` the maximal lottery, `P pi <= 1/2`, by an interior-point method;
+    among several the one of largest entropy (any of them by SciPy's linear programming, `method="highs"`), and
+    `unique` says whether there are several. The reference and `tol` matter for `beta > 0` only. Independent of JAX's
+    precision.
 
-    Raises `ValueError` for a `beta` that is negative or not finite, an unknown method or a start of another shape.
+    Raises `ValueError` for a `beta` or `tol` that is negative or not finite, an unknown method or a start of another
+    shape.
 
     >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
     >>> equilibrium(Game.from_table(rock_paper_scissors, items=["rock", "paper", "scissors"]))
@@ -142,7 +144,9 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None) -> Eq
     first = None if start is None else np.asarray(as_policy(start).log_probs(), np.float64)
     if first is not None and first.shape not in ((1, game.shape[1]), tuple(game.shape)):
         raise ValueError(f"start has shape {first.shape}, the game [prompts, responses] = {tuple(game.shape)}.")
-    return _solve(_Tables.of(game), beta, method, first)
+    if not 0 <= tol < np.inf:
+        raise ValueError(f"tol={tol}: the duality gap to reach must be a finite number that is at least 0.")
+    return _solve(_Tables.of(game), beta, method, first, tol)
 
 
 def equilibrium_path(game: Game, betas: Sequence[float]) -> EquilibriumPath:
@@ -207,11 +211,11 @@ def _check_method(method: str, beta: float) -> None:
         raise ValueError(f'method="{method}" does not solve a game with beta={beta:g}: choose {choices}.')
 
 
-def _solve(tables: _Tables, beta: float, method: str, start: np.ndarray | None) -> Equilibrium:
+def _solve(tables: _Tables, beta: float, method: str, start: np.ndarray | None, tol: float = 0.0) -> Equilibrium:
     """Every prompt's equilibrium and the certificate of all of them."""
     if beta > 0:
         first = None if start is None else np.broadcast_to(start, tables.log_reference.shape)
-        logits, methods, _ = kl_equilibria(tables.payoff, tables.log_reference, beta, first, method=method)
+        logits, methods, _ = kl_equilibria(tables.payoff, tables.log_reference, beta, first, tol, method)
         unique = True
     else:
         solutions = [maximal_lottery(payoff, method, value=tables.value) for payoff in tables.payoff]

@@ -185,6 +185,14 @@ def test_starting_points():
         np.testing.assert_allclose(again.log_probs(), found.log_probs(), rtol=0, atol=1e-11)
 
 
+def test_a_tolerance_stops_short_and_a_bad_one_is_named():
+    game = nashpo.Game.from_table(random_table(8, 9), beta=0.01)
+    short, exact = nashpo.equilibrium(game, tol=1e-6), nashpo.equilibrium(game)
+    assert exact.gap < 1e-28 < short.gap <= 1e-6
+    with pytest.raises(ValueError, match=r"tol=-1\.0: the duality gap to reach"):
+        nashpo.equilibrium(game, tol=-1.0)
+
+
 def test_names_and_words():
     game = nashpo.Game.from_table(interior_table()[0], items=["a", "b", "c", "d", "e"])
     found = nashpo.equilibrium(game)

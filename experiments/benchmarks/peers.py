@@ -91,6 +91,27 @@ def _scipy_root(method: str, continuation: bool) -> Callable[[np.ndarray, float,
     return solve
 
 
+def newton_numpy(P: np.ndarray, beta: float, tol: float) -> np.ndarray:
+    """Newton's method as one would write it in NumPy: LU, steps halved until the residual falls, no continuation."""
+    problem = _FixedPoint(P, beta, tol)
+    theta = np.zeros(len(P))
+    try:
+        residual = problem.residual(theta)
+        for _ in range(200):
+            step = np.linalg.solve(problem.jacobian(theta), -residual)
+            step -= step.mean()
+            share, size = 1.0, np.ptp(residual)
+            while share > 1e-4:
+                trial = problem.residual(theta + share * step)
+                if np.ptp(trial) <= (1 - 0.1 * share) * size:
+                    break
+                share /= 2
+            theta, residual = theta + share * step, trial
+    except _Reached as reached:
+        theta = reached.args[0]
+    return _softmax(theta)
+
+
 def egpo_numpy(P: np.ndarray, beta: float, tol: float) -> np.ndarray:
     """Extragradient (Zhou, Fazel, Du 2025) as one would write it in NumPy; the gap is looked at every ten steps."""
     eta = EGPO_STEP / (beta + 0.5)
@@ -219,6 +240,11 @@ KL_PEERS = (
     Peer("EG pt", "torch", egpo_torch),
     Peer("gambit", "pygambit", gambit_logit(), 100, gambit_game),
     Peer("gambit2", "pygambit", gambit_logit(first_step=1.0, max_accel=1.5), 100, gambit_game),
+)
+STACKED_PEERS = (
+    Peer("hybr", "scipy", _scipy_root("hybr", continuation=False)),
+    Peer("hybr c", "scipy", _scipy_root("hybr", continuation=True)),
+    Peer("newton", "numpy", newton_numpy),
 )
 LOTTERY_PEERS = (
     Peer("simplex", "scipy", highs("highs-ds")),
