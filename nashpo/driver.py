@@ -108,7 +108,8 @@ def _drive(game: Game, plan: Plan, stride: int, callbacks: Sequence[Callback], s
 
 def _result(game: Game, plan: Plan, reached: Reached) -> Result:
     state, policy, last = reached.state, plan.solver.policy(reached.state), plan.solver.last(reached.state)
-    return Result(game, plan.solver, Outcome(policy, last, state, reached.trace, reached.failed, plan.tol, plan.steps))
+    outcome = Outcome(plan.begin, policy, last, state, reached.trace, reached.failed, plan.tol, plan.steps)
+    return Result(game, plan.solver, outcome)
 
 
 def _stops(answer: object) -> bool:

@@ -27,7 +27,7 @@ _LARGEST_TABLE = 2**27
 """How many payoffs a saved result may hold, one GiB in float64."""
 
 
-_POLICIES = ("policy", "log_policy", "last", "log_last", "reference", "log_reference")
+_POLICIES = ("policy", "log_policy", "last", "log_last", "log_start", "reference", "log_reference")
 _OWN = frozenset({"prompt", "item", "opponent", "prompt_weight", "payoff", *_POLICIES})
 """Names that a labelled result gives to arrays of its own."""
 
@@ -58,6 +58,11 @@ class Result:
     def last(self) -> Tabular:
         """The last iterate."""
         return self._outcome.last
+
+    @property
+    def start(self) -> Tabular:
+        """The policy that the run began at."""
+        return self._outcome.start
 
     @property
     def state(self) -> Any:
@@ -129,6 +134,7 @@ class Result:
             "log_policy": (("prompt", "item"), np.asarray(self.policy.log_probs())),
             "last": (("prompt", "item"), np.asarray(self.last.probs())),
             "log_last": (("prompt", "item"), np.asarray(self.last.log_probs())),
+            "log_start": (("prompt", "item"), np.asarray(self.start.log_probs())),
             "reference": (("prompt", "item"), np.exp(np.asarray(self.game.reference.log_probs()))),
             "prompt_weight": (("prompt",), np.asarray(self.game.prompts)),
         }
@@ -220,6 +226,7 @@ class Result:
 class Outcome:
     """What a result is made of: policies, the trace on the host, the failed step (or -1), tolerance, steps to take."""
 
+    start: Any
     policy: Tabular
     last: Tabular
     state: Any
@@ -233,6 +240,7 @@ def _stored(data: xarray.Dataset) -> Outcome:
     names = json.loads(data.attrs["metrics"])
     tol = float(data.attrs["tol"])
     return Outcome(
+        start=Tabular(data["log_start"].values, normalised=True),
         policy=Tabular(data["log_policy"].values, normalised=True),
         last=Tabular(data["log_last"].values, normalised=True),
         state=None,

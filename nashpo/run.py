@@ -107,6 +107,11 @@ class Plan(NamedTuple):
     steps: int
     every: int
 
+    @property
+    def begin(self) -> EnumerablePolicy:
+        """The policy of step 0."""
+        return self.game.reference if self.start is None else self.start
+
     def advance(self, state: Any, first: int, last: int) -> Run:
         """Run from `state`, which has taken `first` steps (None: from the start), until `last` are taken."""
         chunks = -(-(last - first) // self.every)
@@ -136,7 +141,7 @@ class _Finished:
 
     def __init__(self, plan: Plan, run: Run) -> None:
         self._plan, self._run = plan, run
-        self.state, self.tol, self.planned = run.state, plan.tol, plan.steps
+        self.start, self.state, self.tol, self.planned = plan.begin, run.state, plan.tol, plan.steps
 
     @property
     def policy(self) -> Any:

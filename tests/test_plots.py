@@ -79,11 +79,11 @@ def test_simplex_draws_the_path_its_ends_and_the_equilibrium(runs):
     assert (ax.get_tlabel(), ax.get_llabel(), ax.get_rlabel()) == ("rock", "scissors", "paper")
     assert len(ax.lines) == 7
     path, start, end = ax.lines[0], ax.lines[1], ax.lines[2]
-    assert len(path.get_xdata()) == len(runs[0].trace["step"])
+    assert len(path.get_xdata()) == 1 + len(runs[0].trace["step"])
     assert (start.get_xdata()[0], end.get_xdata()[0]) == pytest.approx((path.get_xdata()[0], path.get_xdata()[-1]))
     assert len(plots.simplex(runs[0]).lines) == 3
     height = path.get_ydata()
-    rock = runs[0].trace["probs"][:, 0, 0]
+    rock = np.append(runs[0].start.probs()[0, 0], runs[0].trace["probs"][:, 0, 0])
     assert np.corrcoef(height, rock)[0, 1] == pytest.approx(1.0), "the first response is at the top"
 
 

@@ -25,6 +25,14 @@ def test_arrays_are_labelled(result):
     assert data.attrs["beta"] == 0.1
 
 
+@pytest.mark.parametrize("run", [nashpo.solve, nashpo.drive])
+def test_a_result_knows_where_it_began(run):
+    game, start = GAMES["random"](), [0.3, 0.1, 0.1, 0.2, 0.3]
+    np.testing.assert_allclose(run(game, EGPO(0.1), steps=2, start=start).start.probs(), [start])
+    begin = run(game, EGPO(0.1), steps=2).start.probs()
+    np.testing.assert_array_equal(begin, game.reference.probs())
+
+
 def test_the_trace_is_a_table(result):
     frame = result.to_dataframe()
     assert frame.index.name == "step"
@@ -37,6 +45,7 @@ def test_a_file_gives_everything_back(result, tmp_path):
     again = nashpo.Result.load(result.save(tmp_path / "run.nc"))
     np.testing.assert_array_equal(again.policy.log_probs(), result.policy.log_probs())
     np.testing.assert_array_equal(again.last.log_probs(), result.last.log_probs())
+    np.testing.assert_array_equal(again.start.log_probs(), result.start.log_probs())
     assert set(again.trace) == set(result.trace)
     for name, values in result.trace.items():
         np.testing.assert_array_equal(again.trace[name], values)

@@ -25,10 +25,10 @@ def simplex(
     """The path of each run through the simplex of three responses, from a ring at its start to a dot.
 
     The runs must have recorded their policies, `solve(..., metrics=[nashpo.metrics.probs])`; `metric` is the name of
-    that entry (`"last_probs"` for `Last(probs)`). `start` is where they all began (probabilities `[3]`, a policy or a
-    result); if None that of each result which knows it, else its first measurement. `equilibrium` (probabilities
-    `[3]`, a policy or `nashpo.equilibrium(game)`) is marked with a cross. `ax` must be ternary
-    (`projection="ternary"` of mpltern). Returns the Axes.
+    that entry (`"last_probs"` for `Last(probs)`). `start` is another place to draw them from than
+    where each began (probabilities `[3]`, a policy or a result). `equilibrium` (probabilities `[3]`, a policy or
+    `nashpo.equilibrium(game)`) is marked with a cross. `ax` must be ternary (`projection="ternary"` of mpltern).
+    Returns the Axes.
 
     Raises `ValueError` for a game that has not three responses, a trace without policies, or an Axes of another
     kind.
@@ -86,8 +86,7 @@ def _path(run: Result, metric: str, prompt: int, start: Any) -> np.ndarray:
     if metric not in run.trace:
         raise ValueError(f"simplex: the trace has no {metric!r}; run solve with metrics=[nashpo.metrics.probs].")
     path = np.asarray(run.trace[metric], float)[:, prompt, :]
-    first = getattr(run, "start", None) if start is None else start
-    return path if first is None else np.concatenate([_point(first, prompt), path])
+    return np.concatenate([_point(run.start if start is None else start, prompt), path])
 
 
 def _point(policy: Any, prompt: int) -> np.ndarray:
