@@ -273,7 +273,7 @@ def draw(rates, missing, growth, exact, leading, average) -> Figure:
         ratio = np.quantile(average[name] / average["APO"][0], [0.1, 0.5, 0.9], axis=1)
         mean.plot(MOMENTA, ratio[1], look[1], color=look[0], label=label)
         mean.fill_between(MOMENTA, ratio[0], ratio[2], color=look[0], alpha=0.15, linewidth=0)
-    mean.set(title="20 biased cycles: average's gap over that of alpha = 0", xlabel="momentum alpha")
+    mean.set(title="20 biased cycles: average's gap over alpha = 0's", xlabel="momentum alpha")
     for ax in (fast, reward, leave, mean):
         ax.legend(frameon=False, fontsize="small")
         ax.grid(True, alpha=0.3, linewidth=0.6)

@@ -67,6 +67,12 @@ def effective(path: EquilibriumPath) -> np.ndarray:
     return np.exp([-np.sum(np.exp(e.log_probs()[0]) * e.log_probs()[0]) for e in path])
 
 
+def favourite(answer: nashpo.Equilibrium) -> int | None:
+    """The most probable item; None where it leads by less than 1e-6."""
+    second, first = np.argsort(answer.probs()[0])[-2:]
+    return int(first) if np.diff(answer.probs()[0][[second, first]]) > 1e-6 else None
+
+
 def stored(name: str, path: EquilibriumPath) -> float:
     """The largest deviation of a probability from the solutions that come with the real tables."""
     found = json.loads((DATA / "solutions" / f"{name}.solutions.json").read_text())
@@ -99,7 +105,7 @@ def path_findings(paths: dict, lotteries: dict, source: str) -> list[Finding]:
     sizes = {
         name: (int((path[0].probs() > PLAYED).sum()), len(lotteries[name].support[0])) for name, path in paths.items()
     }
-    changes = sum(len({int(np.argmax(one.probs()[0])) for one in path}) > 1 for path in paths.values())
+    changes = sum(len({clear for one in path if (clear := favourite(one)) is not None}) > 1 for path in paths.values())
     return [
         Finding(
             "The largest certified duality gap of all equilibria", source, "<= 1e-12", gap, gap <= 1e-12, exact=True
@@ -204,12 +210,12 @@ def table_findings(paths: dict[str, EquilibriumPath]) -> list[Finding]:
     """What the notes beside the real tables say."""
     away = max(stored(name, path) for name, path in paths.items())
 
-    def favourite(name: str, beta: float) -> str:
-        path = paths[name]
-        return str(path[0].items[int(np.argmax(path[path.betas.index(beta)].probs()[0]))])
+    def named(name: str, beta: float) -> str:
+        answer = paths[name][paths[name].betas.index(beta)]
+        return str(answer.items[favourite(answer)])
 
-    drivers = [favourite("f1_2007", beta) for beta in (0.1, 0.01)]
-    agents = [favourite("mujoco_soccer", beta) for beta in (0.01, 0.0)]
+    drivers = [named("f1_2007", beta) for beta in (0.1, 0.01)]
+    agents = [named("mujoco_soccer", beta) for beta in (0.01, 0.0)]
     return [
         Finding(
             "Largest deviation of a probability from the solutions in rational and 40-digit arithmetic",
