@@ -42,7 +42,8 @@ ETAS = np.sqrt(8 * np.log(9) / LENGTHS)
 FIXED = 3
 """The index of the step that is held fixed."""
 EVERY = 32
-METRICS: dict[str, Any] = {"last_gap": Last(duality_gap), "last": Last(probs), "average": probs}
+GAP: Any = duality_gap
+METRICS: dict[str, Any] = {"last_gap": Last(GAP), "last": Last(probs), "average": probs}
 
 
 def started(game: nashpo.Game, seed: int) -> nashpo.Game:

@@ -1,4 +1,4 @@
-"""The benchmark runs, whichever of its peers are installed, and checks what it times."""
+"""The experiments run short, the benchmark runs, whichever of its peers are installed, and checks what it times."""
 
 import importlib.util
 import itertools
@@ -11,8 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nashpo.cli.reproduce import find_scripts, load_script
+
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "experiments" / "benchmarks"
+EXPERIMENTS = [path.stem for path in find_scripts().values()]
+LONG = {"egpo_simulations", "noise_floors", "stability_maps"}
+"""Experiments that compile for more than a few seconds even when they run short."""
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -100,3 +105,17 @@ def test_candidates_take_turns_and_failures_are_reported(timing):
     assert found["a"].rounds == found["b"].rounds == 3
     turns = [calls[0], *(now for before, now in itertools.pairwise(calls) if now != before)]
     assert turns == ["a", "b"] * 4
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in EXPERIMENTS]
+)
+def test_an_experiment_runs_short_and_finds_what_is_proven(name):
+    path = find_scripts()[name]
+    script = load_script(path)
+    findings = script.main(smoke=True)
+    assert findings and all(one.claim and one.source and one.expected for one in findings)
+    assert [one for one in findings if one.exact and not one.holds] == []
+    written = {file.suffix for file in (path.parent / "results" / name / "smoke").iterdir()}
+    assert ".png" in written, "every experiment has a picture"
+    assert "--smoke" in path.read_text() or "command(main" in path.read_text()

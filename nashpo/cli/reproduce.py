@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     prepare()
     from nashpo.reproduction import failed
 
-    findings = _load(scripts[options.name]).main(smoke=options.smoke)
+    findings = load_script(scripts[options.name]).main(smoke=options.smoke)
     if options.json:
         import dataclasses
 
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
 
         print(json_text([dataclasses.asdict(finding) for finding in findings]), end="")
     else:
-        _show(options.name, findings, options.smoke)
+        _show(scripts[options.name], findings, options.smoke)
     wrong = failed(findings, smoke=options.smoke)
     if not wrong:
         return OK
@@ -109,7 +109,7 @@ def _list(scripts: dict[str, Path], as_json: bool) -> int:
     return OK
 
 
-def _load(path: Path) -> ModuleType:
+def load_script(path: Path) -> ModuleType:
     """The script as a module; what lies beside it can be imported, as when it is run by itself."""
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
@@ -122,10 +122,13 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-def _show(name: str, findings: Sequence, smoke: bool) -> None:
+def _show(path: Path, findings: Sequence, smoke: bool) -> None:
     from nashpo.cli.screen import Screen
     from nashpo.reproduction import report
 
     screen = Screen()
-    for line in report(name, findings, width=min(screen.width, 100), smoke=smoke).splitlines():
-        screen.line(line, "red" if line.startswith("FAILS") else "bold" if not line.startswith(" ") else "")
+    for line in report(path.stem, findings, width=min(screen.width, 100), smoke=smoke).splitlines():
+        screen.line(line, "red" if line.startswith("FAILS") else "" if line.startswith(" ") else "bold")
+    results = path.parent / "results" / path.stem
+    if results.is_dir():
+        screen.line(f"pictures and data: {results / 'smoke' if smoke else results}", "dim")
