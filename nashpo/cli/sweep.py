@@ -101,9 +101,9 @@ def _progress(study: "Study", tally: dict[str, int]) -> Iterator[Callable[..., A
     columns = (
         MofNCompleteColumn(),
         TextColumn("cells"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=16),
         TextColumn(
-            "{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2), markup=False
+            "{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1), markup=False
         ),
         TimeRemainingColumn(),
     )

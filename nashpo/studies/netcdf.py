@@ -13,7 +13,7 @@ import xarray
 
 
 def netcdf_bytes(data: xarray.Dataset) -> bytes:
-    """The file of a dataset of numbers and names, its coordinates as dimension scales.
+    """The file of a dataset of numbers and names, its coordinates as dimension scales; the same bytes for the same data.
 
     >>> import tempfile, pathlib
     >>> data = xarray.Dataset({"gap": ("eta", [0.5, 0.25])}, {"eta": [0.1, 0.2]}, {"solver": "EGPO"})
@@ -24,13 +24,13 @@ def netcdf_bytes(data: xarray.Dataset) -> bytes:
     (True, True)
     """
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
-        for name in map(str, data.coords):
+        for name in sorted(map(str, data.coords)):
             _write(file, name, data[name].values).make_scale(name)
-        for name in map(str, data.data_vars):
+        for name in sorted(map(str, data.data_vars)):
             values = _write(file, name, data[name].values)
             for axis, dim in enumerate(data[name].dims):
                 values.dims[axis].attach_scale(file[str(dim)])
-        file.attrs.update(data.attrs)
+        file.attrs.update(sorted(data.attrs.items()))
         file.flush()
         return file.id.get_file_image()
 
