@@ -12,7 +12,7 @@ kernels, not of operations: hence few reductions, and no branch but one.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,8 @@ _BOLD = 0.5
 """From this component of a step on its logarithm is taken."""
 _AT_FIRST = 100.0
 """The pace that the recurrence is trusted with before it has been tried."""
+_COMPILE_QUICKLY = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+"""Halves the time of compilation; the program is as quick."""
 _STALLED, _GOING, _SOLVED = -1, 0, 1
 
 
@@ -75,7 +77,16 @@ class _State(NamedTuple):
     steps: jax.Array
 
 
-@jax.jit
+def _accepted(options: dict[str, Any]) -> dict[str, Any] | None:
+    """The compiler's options, or None if this version does not know them."""
+    try:
+        jax.jit(lambda x: -x, compiler_options=options)(0.0)
+    except Exception:  # its class depends on the version, and any means the same
+        return None
+    return options
+
+
+@functools.partial(jax.jit, compiler_options=_accepted(_COMPILE_QUICKLY))
 def solve_all(payoff, log_reference, start, numbers) -> jax.Array:
     """`[X, A + 2]`: log-probabilities, then 1 for a lane that is solved (-1: given up), then Newton steps taken.
 
