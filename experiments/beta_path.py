@@ -73,6 +73,13 @@ def favourite(answer: nashpo.Equilibrium) -> int | None:
     return int(first) if np.diff(answer.probs()[0][[second, first]]) > 1e-6 else None
 
 
+def closest_lottery(reference: np.ndarray) -> np.ndarray:
+    """The maximal lottery of `MANY` with the smallest KL from the reference."""
+    odds = (reference[0] * reference[2] ** 2 / (reference[1] * reference[3] ** 2)) ** (1 / 3)
+    t = odds / (1 + odds) / 3
+    return np.array([t, 1 / 3 - t, 2 * t, 2 / 3 - 2 * t])
+
+
 def stored(name: str, path: EquilibriumPath) -> float:
     """The largest deviation of a probability from the solutions that come with the real tables."""
     found = json.loads((DATA / "solutions" / f"{name}.solutions.json").read_text())
@@ -165,11 +172,7 @@ def limit_findings(paths: dict, lotteries: dict, source: str) -> list[Finding]:
 
 def many_findings() -> list[Finding]:
     """A game with a segment of maximal lotteries."""
-    largest = np.array([1, 1, 2, 2]) / 6
-    r = REFERENCE
-    odds = (r[0] * r[2] ** 2 / (r[1] * r[3] ** 2)) ** (1 / 3)
-    t = odds / (1 + odds) / 3
-    closest = np.array([t, 1 / 3 - t, 2 * t, 2 / 3 - 2 * t])
+    largest, closest = closest_lottery(np.full(4, 0.25)), closest_lottery(REFERENCE)
     uniform = equilibrium_path(nashpo.Game.from_table(MANY), [SMALL[1], 0.0])
     pulled = equilibrium_path(nashpo.Game.from_table(MANY, reference=REFERENCE), [SMALL[1]])
     exact = float(np.abs(uniform[1].probs()[0] - largest).max())

@@ -109,6 +109,7 @@ def map_findings(measured: dict, leading: dict, exact: dict, step: float) -> lis
             f"{right.size} of {right.size} weights",
             f"{int(right.sum())} of {right.size} weights",
             bool(right.all()),
+            exact=True,
         ),
         Finding(
             "On the boundary m_2 = 1: the largest |c| that is measured",
@@ -137,6 +138,7 @@ def map_findings(measured: dict, leading: dict, exact: dict, step: float) -> lis
             "> 0",
             float(measured["mixture"].min() / scale),
             bool(measured["mixture"].min() > 0),
+            exact=True,
         ),
         Finding(
             "The fastest contraction of the map, c at its weights (1, a, b)",
@@ -160,7 +162,7 @@ def run_findings(far: dict[str, nashpo.Result]) -> list[Finding]:
             f"Three equal weights end at the equilibrium ({step})", "derived: m_2 = 5/3", "<= 1e-6", best, best <= 1e-6
         ),
         Finding(
-            f"INPO, two equal weights and the authors' (0.25, 0.75) do not: the smallest gap of the second half, {smallest}",
+            f"INPO, two equal weights and the authors' do not: the smallest gap of the second half, {smallest}",
             "derived: m_2 is 0, 0.5 and 0.75",
             ">= 0.05",
             final[smallest],

@@ -126,6 +126,7 @@ def many_findings(many: tuple, population: np.ndarray) -> list[Finding]:
             "<= 1e-6",
             reward_gain,
             reward_gain <= 1e-6,
+            exact=True,
         ),
         Finding(
             "One Plackett-Luce annotator, with KL: total variation between the equilibria of 2 and of 4 players",
@@ -133,6 +134,7 @@ def many_findings(many: tuple, population: np.ndarray) -> list[Finding]:
             "> 0.01",
             apart,
             apart > 0.01,
+            exact=True,
         ),
     ]
 
