@@ -12,10 +12,11 @@ from nashpo.exact.newton import kl_equilibrium
 
 LANES = 32
 """Tables in one call of the compiled program: whatever their number, a size has this program and that of one table."""
-PAYS_FROM = 64
-"""So many tables are worth a compilation, which takes as long as a thousand of them one by one."""
+PAYS_FROM = 128
+"""So many tables are worth a compilation, a second for each size, sooner or later: it takes as long as one to two
+thousand tables one by one, and what follows is four times as quick."""
 PAYS_TO = 256
-"""Up to this size; beyond, the products take the time, and those of NumPy are as quick."""
+"""Up to this size; beyond, the products take the time, and NumPy's are as quick."""
 COMPILED = "Newton, compiled"
 
 
