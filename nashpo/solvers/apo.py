@@ -39,7 +39,8 @@ class APO(UpdateRule):
     acceleration is one of step size: `base` with the step `eta / (1 - alpha)` is never slower on Bradley-Terry
     preferences. On cyclic preferences, for which nothing is proven, momentum is anti-optimistic: the iterates leave
     an equilibrium of frequency omega at `(eta omega)^2 / 2 (1 - alpha + 2 alpha^2) / (1 - alpha)^3` a step, 46 times as
-    fast at 0.7 as without momentum. On a biased rock-paper-scissors large momentum makes the average of the iterates worse as well.
+    fast at 0.7 as without momentum. On a biased rock-paper-scissors large momentum makes the average of the iterates
+    worse as well.
 
     >>> import nashpo
     >>> game = nashpo.Game.from_table([[0.5, 0.8, 0.9], [0.2, 0.5, 0.7], [0.1, 0.3, 0.5]])
