@@ -19,6 +19,7 @@ import nashpo
 from nashpo.solver import SolveError, Status
 from nashpo.stage import StepSizeWarning
 from nashpo.studies import StudyWarning, cells, games, read_study, run_study, settings, store, version
+from nashpo.studies.summary import best_settings
 from nashpo.studies.values import SPACED
 from nashpo.sweeps import Sweep
 from nashpo.sweeps.program import run_blocks
@@ -245,6 +246,23 @@ def test_a_run_that_goes_wrong_is_a_status_and_warnings_are_said_once(tmp_path):
     with pytest.warns(StepSizeWarning, match=r"EGPO\(eta=9\).*1 more cells like this") as caught:
         run_study(varied(solvers_egpo_eta=[0.1, 9.0]), tmp_path)
     assert len(caught) == 1
+
+
+def test_the_best_setting_reaches_enough_in_the_fewest_steps_and_never_went_wrong(tmp_path):
+    study = varied(study_steps=60, study_seeds=3, study_starts="random", games_random_beta=2.0)
+    study["solvers"]["egpo"] |= {"solver": "inpo", "eta": [0.1, 0.3, 1e308]}
+    with pytest.warns(StepSizeWarning):
+        found = run_study(study, tmp_path).sweep
+    loose, tight = best_settings(found, enough=0.01), best_settings(found, enough=1e-40)
+    assert [row.game for row in loose] == ["random n=3", "random n=5"]
+    for row, other in zip(loose, tight, strict=True):
+        assert row.counts == {Status.FINISHED: 6, Status.NONFINITE: 3} and row.beta == 2.0
+        lane = found.data["duality_gap"].sel(game=row.game, eta=row.settings["eta"]).squeeze()
+        assert row.steps == np.median([gaps["step"].values[gaps.values <= 0.01][0] for gaps in lane])
+        medians = found.data["final_gap"].sel(game=row.game).squeeze().median("seed")
+        medians = medians.sel(eta=[0.1, 0.3])
+        assert other.gap == float(medians.min()) and not np.isfinite(other.steps)
+        assert other.settings["eta"] == float(medians["eta"][int(np.argmin(medians.values))])
 
 
 def flip(path: Path) -> None:

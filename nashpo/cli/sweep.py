@@ -1,6 +1,7 @@
 """`nashpo sweep`: a study from a file, resumable, with a picture-ready result."""
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from nashpo.cli.options import Command, Option, count, text, yes_or_no
 if TYPE_CHECKING:
     from nashpo.cli.screen import Column, Screen
     from nashpo.studies import Finished, Study
+    from nashpo.studies.settings import Settings
     from nashpo.studies.summary import Best
 
 COMMAND = Command(
@@ -177,43 +179,62 @@ def _show(options: SimpleNamespace, study: "Study", found: "Finished") -> None:
         screen.line(f"{found.kept} of {len(study.cells)} cells were done already", "dim")
     if found.sweep is None:
         return
-    rows = best_settings(found.sweep)
+    settings = study.settings
+    enough = settings.tol or (1e-12 if settings.precision == "float64" else 1e-6)
+    rows = best_settings(found.sweep, enough)
     screen.line()
-    widest = max(10, (screen.width - 30) // 2) if screen.terminal or os.environ.get("COLUMNS") else sys.maxsize
-    seeds, betas = found.sweep.data.sizes["seed"], study.settings.betas is not None
-    screen.table(_columns(rows[: options.top], seeds, betas, widest))
+    seeds = len(settings.seeds)
+    screen.line(f"best settings by final gap{f', median over {seeds} seeds' if seeds > 1 else ''}:")
+    widest = max(10, (screen.width - 34) // 2) if screen.terminal or os.environ.get("COLUMNS") else sys.maxsize
+    screen.table(_columns(rows[: options.top], settings, enough, widest))
     _more(screen, len(rows) - options.top, "rows")
+    screen.line(_ends(rows))
     results = found.folder / "results.nc"
     screen.line(f"written: {results} (nashpo plot draws it)")
 
 
-def _columns(rows: "Sequence[Best]", seeds: int, betas: bool, widest: int) -> "list[Column]":
+def _columns(rows: "Sequence[Best]", settings: "Settings", enough: float, widest: int) -> "list[Column]":
     """Names, cut to `widest` characters, then numbers; those that matter least give way on a narrow screen."""
     from nashpo.cli.screen import Column
     from nashpo.plots.style import cut
-    from nashpo.solver import Status
 
-    words = {
-        Status.CONVERGED: "converged",
-        Status.NOT_CONVERGED: "above tol",
-        Status.NONFINITE: "non-finite",
-        Status.FINISHED: "finished",
-    }
     columns = [
         Column("game", [cut(row.game, widest) for row in rows], right=False, style="bold"),
         Column("solver", [cut(row.solver, widest) for row in rows], right=False),
     ]
-    if betas or len({row.beta for row in rows}) > 1:
+    if settings.betas is not None or len({row.beta for row in rows}) > 1:
         columns.append(Column("beta", [f"{row.beta:.3g}" for row in rows], rank=1))
-    swept = list(dict.fromkeys(name for row in rows for name in row.settings if name != "beta"))
-    for name in swept:
+    for name in dict.fromkeys(name for row in rows for name in row.settings if name != "beta"):
         best = [f"{row.settings[name]:.3g}" if name in row.settings else "-" for row in rows]
         columns.append(Column(f"best {name}" if name == "eta" else name, best, rank=1 if name == "eta" else 3))
-    columns.append(Column("median gap" if seeds > 1 else "gap", [f"{row.gap:.2g}" for row in rows]))
-    for status, word in words.items():
-        if any(status in row.counts for row in rows):
-            columns.append(Column(word, [str(row.counts.get(status, 0)) for row in rows], rank=2))
+    columns.append(Column("gap", [f"{row.gap:.2g}" for row in rows]))
+    columns.append(Column("ok", [f"{_well(row)}/{sum(row.counts.values())}" for row in rows], rank=1))
+    if any(math.isfinite(row.steps) for row in rows):
+        steps = [f"{row.steps:.0f}" if math.isfinite(row.steps) else "-" for row in rows]
+        columns.append(Column(f"steps to {enough:g}", steps, rank=2))
     return columns
+
+
+def _well(row: "Best") -> int:
+    """How many runs took all steps, or reached the tolerance where there is one."""
+    from nashpo.solver import Status
+
+    return row.counts.get(Status.FINISHED, 0) + row.counts.get(Status.CONVERGED, 0)
+
+
+def _ends(rows: "Sequence[Best]") -> str:
+    """`2,900 runs finished, 172 non-finite`."""
+    from nashpo.solver import Status
+
+    words = {
+        Status.FINISHED: "finished",
+        Status.CONVERGED: "converged",
+        Status.NOT_CONVERGED: "ended above tol",
+        Status.NONFINITE: "went non-finite",
+    }
+    totals = {word: sum(row.counts.get(status, 0) for row in rows) for status, word in words.items()}
+    said = [f"{total:,} {word}" for word, total in totals.items() if total]
+    return f"runs: {', '.join(said)}"
 
 
 def _more(screen: "Screen", count: int, what: str) -> None:

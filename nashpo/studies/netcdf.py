@@ -13,7 +13,7 @@ import xarray
 
 
 def netcdf_bytes(data: xarray.Dataset) -> bytes:
-    """The file of a dataset of numbers and names, its coordinates as dimension scales; the same bytes for the same data.
+    """The file of a dataset of numbers and names, its coordinates as dimension scales; always the same bytes.
 
     >>> import tempfile, pathlib
     >>> data = xarray.Dataset({"gap": ("eta", [0.5, 0.25])}, {"eta": [0.1, 0.2]}, {"solver": "EGPO"})

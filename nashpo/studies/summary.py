@@ -18,55 +18,73 @@ class Best:
     game: str
     beta: float
     settings: Mapping[str, float]
-    """The values of eta and of every other swept number with the smallest gap; empty where no run ended well."""
+    """The best values of eta and of every other swept number; empty where no run ended well."""
     gap: float
     """The median over seeds of the final duality gap there, in payoff units."""
+    steps: float
+    """The median over seeds of the steps after which the gap was small enough; infinite where it was not."""
     counts: Mapping[Status, int]
     """How many of all runs ended how."""
 
 
-def best_settings(sweep: Sweep) -> list[Best]:
-    """For every solver, game and beta the settings whose median final gap over the seeds is smallest.
+def best_settings(sweep: Sweep, enough: float = 1e-12) -> list[Best]:
+    """For every solver, game and beta the settings that get furthest: the smallest median final gap over the seeds.
 
-    A run that went non-finite counts as infinitely bad. Combinations that were not run are left out.
+    Gaps up to `enough` are alike: among settings that reach it, the best takes the fewest steps. A run that went
+    non-finite counts as infinitely bad. Combinations that were not run are left out.
 
     >>> import nashpo
     >>> game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1)
-    >>> row, = best_settings(nashpo.sweep(game, nashpo.solvers.EGPO(eta=[0.01, 1.0]), steps=20))
-    >>> row.settings, {status.name: count for status, count in row.counts.items()}
-    ({'eta': 1.0}, {'FINISHED': 2})
+    >>> found = nashpo.sweep(game, nashpo.solvers.EGPO(eta=[0.01, 1.0, 1.5]), steps=60)
+    >>> row, = best_settings(found, enough=1e-3)
+    >>> row.settings, row.steps < 60, {status.name: count for status, count in row.counts.items()}
+    ({'eta': 1.5}, True, {'FINISHED': 3})
     """
-    gaps, status = sweep.data["final_gap"], sweep.data["status"]
-    gaps = gaps.where((status != Status.NONFINITE) | gaps.isnull(), np.inf)
-    gaps = xarray.where(status < 0, np.nan, gaps)
+    status = sweep.data["status"]
+    good = (status >= 0) & (status != Status.NONFINITE)
+    gaps = sweep.data["final_gap"].where(good, np.inf)
+    steps = _steps_to(sweep.data, enough).where(good & (gaps <= enough), np.inf)
     rows = []
     for solver in gaps["solver"].values:
         for game in gaps["game"].values:
             for index, beta in enumerate(gaps["beta"].values):
                 place = {"solver": solver, "game": game}
-                lanes = gaps.sel(place).isel(beta=index)
-                ended = status.sel(place).isel(beta=index).values
-                if np.any(ended >= 0):
-                    rows.append(
-                        _best(str(solver), str(game), beta, lanes, ended, sweep.data["own_beta"].sel(game=game))
-                    )
+                gap, taken, ended = (values.sel(place).isel(beta=index) for values in (gaps, steps, status))
+                if np.any(ended.values >= 0):
+                    own = float(sweep.data["own_beta"].sel(game=game)) if np.isnan(beta) else float(beta)
+                    rows.append(_best(str(solver), str(game), own, gap, taken, ended, enough))
     return rows
 
 
+def _steps_to(data: xarray.Dataset, enough: float) -> xarray.DataArray:
+    """The first measured step at which the gap was at most `enough`; all steps that were taken where there is none."""
+    reached = data["duality_gap"].transpose(..., "step") <= enough
+    first = data["step"].values[reached.values.argmax(-1)]
+    return xarray.where(reached.any("step"), data["steps"].copy(data=first), data["steps"])
+
+
 def _best(
-    solver: str, game: str, beta: float, lanes: xarray.DataArray, ended: np.ndarray, own: xarray.DataArray
+    solver: str,
+    game: str,
+    beta: float,
+    gaps: xarray.DataArray,
+    steps: xarray.DataArray,
+    status: xarray.DataArray,
+    enough: float,
 ) -> Best:
-    # A lane that was not run is NaN for every seed; fill it so that the median has no empty slices.
-    median = np.median(np.where(np.isnan(lanes.values), np.inf, lanes.values), axis=lanes.dims.index("seed"))
-    dims = [dim for dim in lanes.dims if dim != "seed"]
-    where = np.unravel_index(int(np.argmin(median)), median.shape)
-    found = bool(np.isfinite(median[where]))
-    settings = {str(dim): float(lanes[dim].values[i]) for dim, i in zip(dims, where, strict=True)}
+    seed = gaps.dims.index("seed")
+    gap, taken = np.median(gaps.values, axis=seed), np.median(steps.values, axis=seed)
+    best = np.lexsort((gap.ravel(), taken.ravel(), np.maximum(gap, enough).ravel()))[0]
+    where = np.unravel_index(best, gap.shape)
+    found = bool(np.isfinite(gap[where]))
+    dims = [dim for dim in gaps.dims if dim != "seed"]
+    settings = {str(dim): float(gaps[dim].values[i]) for dim, i in zip(dims, where, strict=True)}
     return Best(
         solver=solver,
         game=game,
-        beta=float(own) if np.isnan(beta) else float(beta),
+        beta=beta,
         settings={name: value for name, value in settings.items() if not np.isnan(value)} if found else {},
-        gap=float(median[where]) if found else float("nan"),
-        counts={one: count for one in Status if (count := int(np.sum(ended == one)))},
+        gap=float(gap[where]) if found else float("nan"),
+        steps=float(taken[where]),
+        counts={one: count for one in Status if (count := int(np.sum(status.values == one)))},
     )
