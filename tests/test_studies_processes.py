@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from nashpo.studies import read_study
+from nashpo.studies import read_study, run_study
 
 STUDY = """
 [study]
@@ -71,11 +71,12 @@ def environment() -> dict[str, str]:
     }
 
 
-def start(study: Path, folder: Path, pause: float = 0.0, moves: int = 0) -> subprocess.Popen:
+def start(study: Path, folder: Path, pause: float = 0.0, moves: int = 0, devices: int = 1) -> subprocess.Popen:
     """A process that runs the study, waits in every cell, and kills itself before it moves a file for the n-th time."""
     command = [sys.executable, "-c", SCRIPT, str(study), str(folder), str(pause), str(moves)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment(), text=True, **pipes)  # pyright: ignore
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices > 1 else {}
+    return subprocess.Popen(command, env=environment() | flags, text=True, **pipes)  # pyright: ignore
 
 
 def finish(process: subprocess.Popen) -> list[str]:
@@ -115,8 +116,8 @@ def test_killed_at_random_moments_the_results_are_those_of_an_undisturbed_run(st
     folder = tmp_path / "killed"
     kill_at_random(study, folder, seed, kills)
     saved = len(list((folder / "cells").glob("*.nc")))
-    done = finish(start(study, folder))[-1]
-    assert done == f"{CELLS - saved} computed, {saved} kept"
+    found = run_study(study, folder)
+    assert (found.computed, found.kept) == (CELLS - saved, saved)
     assert results(folder) == whole
     assert sorted(path.name for path in folder.iterdir()) == ["cells", "results.nc", "study.json"]
     assert len(list((folder / "cells").iterdir())) == CELLS + 1
@@ -131,7 +132,8 @@ def test_killed_while_it_writes_a_file(study, tmp_path, whole, moves):
     folder = tmp_path / "killed"
     saved = len(list((folder / "cells").glob("*.nc")))
     assert saved == max(0, moves - 2) and not (folder / "results.nc").exists()
-    assert finish(start(study, folder))[-1] == f"{CELLS - saved} computed, {saved} kept"
+    found = run_study(study, folder)
+    assert (found.computed, found.kept) == (CELLS - saved, saved)
     assert results(folder) == whole
     assert not [path for path in folder.rglob(".*") if path.name != ".locks"]
 
@@ -162,4 +164,10 @@ def test_ctrl_c_says_how_to_go_on(study, tmp_path):
     message = f"interrupted; {saved} of 300 cells are done and kept in {folder}. The same command goes on from there."
     assert out == "" and message in err and "Traceback" not in err
     study.write_text(STUDY)
-    assert finish(start(study, folder))[-1].endswith("kept")
+    assert run_study(study, folder).kept > 0
+
+
+@pytest.mark.slow
+def test_the_number_of_devices_changes_nothing(study, tmp_path, whole):
+    finish(start(study, tmp_path / "eight", devices=8))
+    assert results(tmp_path / "eight") == whole

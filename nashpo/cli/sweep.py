@@ -73,14 +73,9 @@ def _run(options: SimpleNamespace, study: "Study", folder: Path) -> int:
         with _progress(study, tally) as report:
             found = run_study(study, folder, fail_fast=options.fail_fast, report=report)
     except KeyboardInterrupt:
-        done = tally["computed"] + tally["kept"]
-        return complain(
-            f"interrupted; {done} of {len(study.cells)} cells are done and kept in {folder}. "
-            "The same command goes on from there.",
-            INTERRUPTED,
-        )
+        return complain(f"interrupted; {_kept(study, tally, folder)}", INTERRUPTED)
     except OSError as error:
-        return complain(f"{error} Finished cells are kept; the same command goes on from there.", FAILED)
+        return complain(f"{error} {_kept(study, tally, folder)}", FAILED)
     _show(options, study, found)
     if not found.failed:
         return OK
@@ -88,6 +83,11 @@ def _run(options: SimpleNamespace, study: "Study", folder: Path) -> int:
     for failure in found.failed:
         print(f"  {failure}", file=sys.stderr)
     return FAILED
+
+
+def _kept(study: "Study", tally: dict[str, int], folder: Path) -> str:
+    done = tally["computed"] + tally["kept"]
+    return f"{done} of {len(study.cells)} cells are done and kept in {folder}. The same command goes on from there."
 
 
 @contextlib.contextmanager
