@@ -185,23 +185,20 @@ def _show(options: SimpleNamespace, study: "Study", found: "Finished") -> None:
     screen.line()
     seeds = len(settings.seeds)
     screen.line(f"best settings by final gap{f', median over {seeds} seeds' if seeds > 1 else ''}:")
-    widest = max(10, (screen.width - 34) // 2) if screen.terminal or os.environ.get("COLUMNS") else sys.maxsize
-    screen.table(_columns(rows[: options.top], settings, enough, widest))
+    width = screen.width if screen.terminal or os.environ.get("COLUMNS") else sys.maxsize
+    screen.table(_columns(rows[: options.top], settings, enough, width))
     _more(screen, len(rows) - options.top, "rows")
     screen.line(_ends(rows))
     results = found.folder / "results.nc"
     screen.line(f"written: {results} (nashpo plot draws it)")
 
 
-def _columns(rows: "Sequence[Best]", settings: "Settings", enough: float, widest: int) -> "list[Column]":
-    """Names, cut to `widest` characters, then numbers; those that matter least give way on a narrow screen."""
+def _columns(rows: "Sequence[Best]", settings: "Settings", enough: float, width: int) -> "list[Column]":
+    """Names, cut where `width` is too narrow for both, then numbers, of which those that matter least give way."""
     from nashpo.cli.screen import Column
     from nashpo.plots.style import cut
 
-    columns = [
-        Column("game", [cut(row.game, widest) for row in rows], right=False, style="bold"),
-        Column("solver", [cut(row.solver, widest) for row in rows], right=False),
-    ]
+    columns: list[Column] = []
     if settings.betas is not None or len({row.beta for row in rows}) > 1:
         columns.append(Column("beta", [f"{row.beta:.3g}" for row in rows], rank=1))
     for name in dict.fromkeys(name for row in rows for name in row.settings if name != "beta"):
@@ -212,7 +209,16 @@ def _columns(rows: "Sequence[Best]", settings: "Settings", enough: float, widest
     if any(math.isfinite(row.steps) for row in rows):
         steps = [f"{row.steps:.0f}" if math.isfinite(row.steps) else "-" for row in rows]
         columns.append(Column(f"steps to {enough:g}", steps, rank=2))
-    return columns
+    taken = sum(2 + max(map(len, (column.title, *column.cells))) for column in columns if column.rank < 2)
+    games, solvers = [row.game for row in rows], [row.solver for row in rows]
+    longest, other = (max(map(len, names), default=0) for names in (games, solvers))
+    room = max(20, width - taken - 2)
+    most = max(room // 2, room - other), max(room // 2, room - longest)
+    return [
+        Column("game", [cut(name, most[0]) for name in games], right=False, style="bold"),
+        Column("solver", [cut(name, most[1]) for name in solvers], right=False),
+        *columns,
+    ]
 
 
 def _well(row: "Best") -> int:
