@@ -20,8 +20,8 @@ COMMAND = Command(
         Option("json", yes_or_no, "print JSON instead of a table", False),
     ),
     epilog=(
-        "The experiments are scripts of the source tree, in ./experiments or beside an editable install; pictures\n"
-        "and netCDF files go to experiments/results/NAME.\n"
+        "The experiments are scripts of the source tree, in ./experiments or beside an\n"
+        "editable install; pictures and netCDF files go to experiments/results/NAME.\n"
         "exit codes: 0 everything holds, 1 a finding does not hold, 2 bad input"
     ),
 )
