@@ -130,7 +130,7 @@ class KLFrom:
 class Last:
     """`metric` of the last iterate, for solvers whose answer is another policy."""
 
-    metric: Callable[[Game, EnumerablePolicy], Array]
+    metric: Callable[[Game, EnumerablePolicy], Scalar]
 
     def __call__(self, game: Game, policy: EnumerablePolicy) -> Array:
         """The metric of `policy`, which the run takes to be the last iterate."""

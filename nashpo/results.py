@@ -183,6 +183,8 @@ class Result:
         >>> bool((again.policy.log_probs() == result.policy.log_probs()).all())
         True
         """
+        from nashpo.netcdf import netcdf_bytes
+
         contexts, responses = self.game.shape
         if contexts * responses**2 > _LARGEST_TABLE:
             raise ValueError(
@@ -193,7 +195,7 @@ class Result:
         data["payoff"] = (("prompt", "item", "opponent"), np.asarray(self.game.oracle.table()))
         data["log_reference"] = (("prompt", "item"), np.asarray(self.game.reference.log_probs()))
         data.attrs["metrics"] = json.dumps([name for name in self.trace if name != "step"])
-        return atomic_write(path, lambda written: data.to_netcdf(written, engine="h5netcdf"))
+        return atomic_write(path, netcdf_bytes(data))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Result:

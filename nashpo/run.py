@@ -20,9 +20,9 @@ from nashpo.policies.tabular import Tabular, as_policy
 from nashpo.results import Result
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
-from nashpo.typing import Array, Key
+from nashpo.typing import Array, Key, Scalar
 
-Metric = Callable[[Game, Any], Array]
+Metric = Callable[[Game, Any], Scalar]
 
 
 def solve(

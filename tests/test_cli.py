@@ -8,7 +8,7 @@ import pytest
 
 import nashpo
 from nashpo.cli import COMMANDS, main
-from nashpo.cli.nearest import nearest
+from nashpo.nearest import nearest
 from nashpo.cli.options import Command, Option, count, number, text, yes_or_no
 
 GAME = "nashpo_games:biased_rps"

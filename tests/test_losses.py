@@ -8,7 +8,9 @@ import pytest
 from recursions import best_response, equilibrium, log_probs, normalise, omd, path, random_games, win_rates
 
 import nashpo
+from nashpo.learners.policy_gradient import policy_gradient
 from nashpo.solvers import EGPO, INPO, NashMD, OnlineIPO
+from nashpo.stage import Stage
 
 BETA = 0.2
 STEPS = 60
@@ -131,6 +133,16 @@ def test_sgd_on_own_pairs_is_the_policy_gradient_rule():
     found = descend(lambda theta, own: online_ipo_on_own_pairs(theta, P, log_ref, own), log_ref, lr, False)
     expected = path(P, log_ref, BETA, OnlineIPO(4 * lr / (n * BETA), variant=2), STEPS)
     np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_the_policy_gradient_target_is_the_gradient_of_the_value_against_any_opponent():
+    P, log_ref = random_games(2)
+    theta, opponent = random_logits(log_ref, 3), probs(random_logits(log_ref, 4))
+    gradient = jax.grad(lambda theta: self_play_value(theta, P, log_ref, opponent))(theta)
+    game = nashpo.Game.from_table(P, BETA, reference=np.exp(log_ref))
+    stage = Stage({"now": 1.0}, (), 0.7, target="policy_gradient")
+    found = policy_gradient(stage, jnp.asarray(normalise(theta)), jnp.asarray(opponent), game, jax.random.key(0))
+    np.testing.assert_allclose(found, 0.7 * P.shape[-1] * gradient, atol=1e-12)
 
 
 def inpo_losses(theta, P, log_ref, log_now, rho, eta):

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-from nashpo.cli.nearest import nearest
+from nashpo.nearest import nearest
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes; scripts may rely on them."""

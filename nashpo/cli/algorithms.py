@@ -7,9 +7,9 @@ import numpy as np
 
 import nashpo.solvers
 from nashpo.cli.expression import build, imported, parse
-from nashpo.cli.nearest import nearest
 from nashpo.game import Game
 from nashpo.metrics import payoff_bound
+from nashpo.nearest import nearest
 from nashpo.stage import Harmonic
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nashpo.cli.nearest import nearest
+from nashpo.nearest import nearest
 
 _WORDS = {"none": None, "true": True, "false": False}
 _PLAIN = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from nashpo.cli.nearest import nearest
+from nashpo.nearest import nearest
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nashpo.cli.nearest import nearest
 from nashpo.files import atomic_write
+from nashpo.nearest import nearest
 
 RESULTS = (".json", ".csv", ".nc")
 PICTURES = (".png", ".svg", ".pdf")

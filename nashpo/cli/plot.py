@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nashpo.cli import OK
-from nashpo.cli.nearest import nearest
 from nashpo.cli.options import Command, Option, at_least_zero, count, positive, text, yes_or_no
+from nashpo.nearest import nearest
 
 if TYPE_CHECKING:
     import xarray

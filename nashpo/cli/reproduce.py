@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 from nashpo.cli import FAILED, OK, complain
-from nashpo.cli.nearest import nearest
 from nashpo.cli.options import Command, Option, text, yes_or_no
+from nashpo.nearest import nearest
 
 COMMAND = Command(
     name="reproduce",

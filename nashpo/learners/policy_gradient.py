@@ -4,13 +4,12 @@ import jax.numpy as jnp
 
 from nashpo.game import Game
 from nashpo.logspace import LOG_ZERO, kl
-from nashpo.oracles.base import VALUE
 from nashpo.stage import Stage
 from nashpo.typing import Array, Key
 
 
 def policy_gradient(stage: Stage, anchor: Array, opponent: Array, game: Game, key: Key) -> Array:
-    """`eta n pi ((P mu - value) - beta (h - KL(pi || reference)))`, `h = log pi - log reference`.
+    """`eta n pi (P mu - pi^T P mu - beta (h - KL(pi || reference)))`, `h = log pi - log reference`.
 
     `pi = exp(anchor)` is the policy that is stepped from, `mu` the opponent, `n` the number of responses that the
     reference allows. With `mu = pi` this is gradient descent in the logits on the online IPO loss
@@ -23,6 +22,8 @@ def policy_gradient(stage: Stage, anchor: Array, opponent: Array, game: Game, ke
     """
     log_reference = game.reference.log_probs()
     responses = jnp.sum(log_reference > 0.5 * LOG_ZERO, axis=-1, keepdims=True, dtype=anchor.dtype)
-    gains = game.oracle.win_rates(opponent, key) - VALUE[game.scale]
+    probs = jnp.exp(anchor)
+    gains = game.oracle.win_rates(opponent, key)
+    gains = gains - jnp.sum(probs * gains, axis=-1, keepdims=True)
     penalty = anchor - log_reference - kl(anchor, log_reference)[..., None]
-    return stage.eta * responses * jnp.exp(anchor) * (gains - game.beta * penalty)
+    return stage.eta * responses * probs * (gains - game.beta * penalty)

@@ -11,7 +11,7 @@ from pathlib import Path
 import xarray
 
 from nashpo.files import atomic_write, why
-from nashpo.studies.netcdf import checksum, netcdf_bytes, read_netcdf
+from nashpo.netcdf import checksum, netcdf_bytes, read_netcdf
 
 try:
     import fcntl

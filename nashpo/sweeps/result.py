@@ -69,7 +69,9 @@ class Sweep:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything to a netCDF file, whole or not at all."""
-        return atomic_write(path, lambda name: self.data.to_netcdf(name, engine="h5netcdf"))
+        from nashpo.netcdf import netcdf_bytes
+
+        return atomic_write(path, netcdf_bytes(self.data))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sweep:

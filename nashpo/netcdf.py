@@ -11,6 +11,9 @@ import h5py
 import numpy as np
 import xarray
 
+_BARE = "This is a netCDF dimension but not a netCDF variable."
+"""How netCDF 4 marks a dimension without coordinates."""
+
 
 def netcdf_bytes(data: xarray.Dataset) -> bytes:
     """The file of a dataset of numbers and names, its coordinates as dimension scales; always the same bytes.
@@ -26,6 +29,8 @@ def netcdf_bytes(data: xarray.Dataset) -> bytes:
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
         for name in sorted(map(str, data.coords)):
             _write(file, name, data[name].values).make_scale(name)
+        for name in sorted(map(str, set(data.dims) - set(data.coords))):
+            file.create_dataset(name, (data.sizes[name],), ">f4").make_scale(f"{_BARE}{data.sizes[name]:10d}")
         for name in sorted(map(str, data.data_vars)):
             values = _write(file, name, data[name].values)
             for axis, dim in enumerate(data[name].dims):
@@ -45,13 +50,18 @@ def _write(file: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
 def read_netcdf(path: str | os.PathLike[str]) -> xarray.Dataset:
     """The numbers of a file that `netcdf_bytes` made; raises whatever HDF5 stumbles over."""
     with h5py.File(path) as file:
-        coords = {name: values[...] for name, values in file.items() if values.is_scale}
+        named = [name for name, values in file.items() if values.is_scale and not _bare(values)]
+        coords = {name: file[name][...] for name in named}
         data = {
             name: (tuple(scales[0].name.lstrip("/") for scales in values.dims), values[...])
             for name, values in file.items()
             if not values.is_scale
         }
         return xarray.Dataset(data, coords, dict(file.attrs.items()))
+
+
+def _bare(scale: h5py.Dataset) -> bool:
+    return bytes(scale.attrs.get("NAME", b"")).decode().startswith(_BARE)
 
 
 def checksum(data: xarray.Dataset) -> str:
