@@ -132,7 +132,7 @@ class Last:
 
     metric: Callable[[Game, EnumerablePolicy], Scalar]
 
-    def __call__(self, game: Game, policy: EnumerablePolicy) -> Array:
+    def __call__(self, game: Game, policy: EnumerablePolicy) -> Scalar:
         """The metric of `policy`, which the run takes to be the last iterate."""
         return self.metric(game, policy)
 

@@ -50,8 +50,7 @@ def _write(file: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
 def read_netcdf(path: str | os.PathLike[str]) -> xarray.Dataset:
     """The numbers of a file that `netcdf_bytes` made; raises whatever HDF5 stumbles over."""
     with h5py.File(path) as file:
-        named = [name for name, values in file.items() if values.is_scale and not _bare(values)]
-        coords = {name: file[name][...] for name in named}
+        coords = {name: values[...] for name, values in file.items() if values.is_scale and not _bare(values)}
         data = {
             name: (tuple(scales[0].name.lstrip("/") for scales in values.dims), values[...])
             for name, values in file.items()
