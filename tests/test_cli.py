@@ -8,8 +8,8 @@ import pytest
 
 import nashpo
 from nashpo.cli import COMMANDS, main
-from nashpo.nearest import nearest
 from nashpo.cli.options import Command, Option, count, number, text, yes_or_no
+from nashpo.nearest import nearest
 
 GAME = "nashpo_games:biased_rps"
 """Three items, so that every run shares one small compiled program."""

@@ -23,7 +23,7 @@ class Setting(NamedTuple):
     """None: the game's."""
     seed: Any
     start: Any
-    """Log-probabilities `[X, A]`; None: the reference, or a random policy."""
+    """Logits `[X, A]`; None: the reference."""
 
 
 class Lane(NamedTuple):
@@ -44,8 +44,8 @@ class Length(NamedTuple):
 
     every: int
     chunks: int
-    random: bool
-    """Whether a run starts from a random policy where no start is given."""
+    masked: bool
+    """Whether starts leave out the responses that the reference does not allow."""
 
 
 @functools.partial(jax.jit, static_argnames=("length", "mesh", "split"))
@@ -94,7 +94,7 @@ def _lane(game: Game, setting: Setting, *, tol: Any, metrics: Any, steps: Any, l
     solver = setting.solver
     game = game if setting.beta is None else dataclasses.replace(game, beta=setting.beta)
     key = jax.random.key(setting.seed)
-    state = solver.init(game, _start(game, setting, key, length.random))
+    state = solver.init(game, _start(game, setting, length.masked))
     if tol is None:
         state, trace, done, failed = _march_all(game, solver, state, key, metrics, steps, length)
     else:
@@ -104,10 +104,14 @@ def _lane(game: Game, setting: Setting, *, tol: Any, metrics: Any, steps: Any, l
     return Lane(solver.policy(state).log_probs(), trace, done, failed)
 
 
-def _start(game: Game, setting: Setting, key: Key, random: bool) -> Any:
-    if setting.start is not None:
-        return Tabular(setting.start)
-    return random_start(game, key) if random else game.reference
+def _start(game: Game, setting: Setting, masked: bool) -> Any:
+    if setting.start is None:
+        return game.reference
+    return Tabular(_allowed(game, setting.start) if masked else setting.start)
+
+
+def _allowed(game: Game, logits: Array) -> Array:
+    return jnp.where(jnp.asarray(game.reference.log_probs()) > 0.5 * LOG_ZERO, logits, LOG_ZERO)
 
 
 def random_start(game: Game, key: Key) -> Tabular:
@@ -120,12 +124,17 @@ def random_start(game: Game, key: Key) -> Tabular:
     (1, 3)
     """
     log_reference = jnp.asarray(game.reference.log_probs())
-    contexts, responses = log_reference.shape
+    logits = random_logits(key, shape=log_reference.shape, dtype=log_reference.dtype)
+    return Tabular(log_softmax(_allowed(game, logits)), normalised=True)
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "dtype"))
+def random_logits(key: Key, *, shape: tuple[int, int], dtype: Any) -> Array:
+    """Logits `[X, A]` whose softmax is uniform on the simplex: logarithms of independent exponential variables."""
+    contexts, responses = shape
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, 2**32 - 1), jnp.arange(responses))
-    drawn = jax.vmap(lambda one: jax.random.exponential(one, (contexts,), log_reference.dtype))(keys).T
-    allowed = log_reference > 0.5 * LOG_ZERO
-    least = jnp.finfo(drawn.dtype).tiny
-    return Tabular(log_softmax(jnp.where(allowed, jnp.log(jnp.maximum(drawn, least)), LOG_ZERO)), normalised=True)
+    drawn = jax.vmap(lambda one: jax.random.exponential(one, (contexts,), dtype))(keys).T
+    return jnp.log(jnp.maximum(drawn, jnp.finfo(dtype).tiny))
 
 
 def _march_all(game, solver, state, key, metrics, steps, length: Length):

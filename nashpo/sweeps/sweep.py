@@ -18,7 +18,7 @@ from nashpo.stage import UpdateRule
 from nashpo.sweeps.blocks import Plan, run_grid
 from nashpo.sweeps.games import batches, named_games, swept_betas
 from nashpo.sweeps.labels import Runs, joined, labelled
-from nashpo.sweeps.program import Length, Setting
+from nashpo.sweeps.program import Length, Setting, random_logits
 from nashpo.sweeps.result import Sweep
 from nashpo.sweeps.settings import grid
 from nashpo.typing import Array
@@ -73,18 +73,18 @@ def sweep(
     numbers = _seeds(seeds)
     places = jax.local_devices() if devices is None else list(devices)
     stacked = batches(list(named.values()))
+    begins = [_starts(starts, numbers, batch.games) for batch in stacked]
     length = Length(every, -(-steps // every), isinstance(starts, str))
     plan = Plan(tol, named_metrics(metrics), steps, length, memory, places)
     parts = {}
     for name, solver in solvers.items():
         _check(named, betas, solver)
         runs = []
-        for batch in stacked:
-            dtype = np.asarray(jax.tree.leaves(batch.games.oracle)[0]).dtype
-            settings = grid(solver, betas, numbers, dtype)
-            _, *shape = batch.games.reference.log_probs().shape
-            first = _starts(starts, settings.seed, len(numbers), shape)
-            setting = Setting(settings.solver, settings.beta, numbers[settings.seed].astype(np.uint32), first)
+        for batch, begin in zip(stacked, begins, strict=True):
+            settings = grid(solver, betas, numbers, _dtype(batch.games))
+            seed = settings.seed
+            first = None if begin is None else begin[seed]
+            setting = Setting(settings.solver, settings.beta, numbers[seed].astype(np.uint32), first)
             runs.append(Runs(batch.places, run_grid(batch.games, setting, plan)))
         axes = settings.axes | {"seed": numbers}
         parts[name] = labelled(solver, named, axes, runs, steps=steps, every=every, tol=tol)
@@ -124,16 +124,25 @@ def _seeds(seeds: Any) -> np.ndarray:
     return numbers
 
 
-def _starts(starts: Any, seed: np.ndarray, count: int, shape: Sequence[int]) -> np.ndarray | None:
-    """The log-probabilities `[S, X, A]` to begin from; None for the reference or a random policy."""
+def _dtype(games: Game) -> np.dtype:
+    """The precision of the games' numbers."""
+    return np.asarray(jax.tree.leaves(games.oracle)[0]).dtype
+
+
+def _starts(starts: Any, seeds: np.ndarray, games: Game) -> np.ndarray | None:
+    """The logits `[seeds, X, A]` to begin from; None for the reference."""
     if starts is None:
         return None
+    _, *sizes = games.reference.log_probs().shape
+    shape = sizes[0], sizes[1]
     if isinstance(starts, str):
         if starts != "random":
             raise ValueError(f'starts="{starts}": give "random", or probabilities for every seed.')
-        return None
+        dtype = jax.dtypes.canonicalize_dtype(_dtype(games))
+        return np.stack([random_logits(jax.random.key(seed), shape=shape, dtype=dtype) for seed in seeds])
     probs = np.asarray(starts, float)
     probs = probs[:, None, :] if probs.ndim == 2 else probs
+    count = len(seeds)
     fits = probs.ndim == 3 and len(probs) == count and probs.shape[1] in (1, shape[0]) and probs.shape[2] == shape[1]
     if not fits or np.any(probs < 0) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
         raise ValueError(
@@ -141,7 +150,7 @@ def _starts(starts: Any, seed: np.ndarray, count: int, shape: Sequence[int]) -> 
             f"responses] that sum to one, for {count} seeds and a game of {shape[0]} prompts and {shape[1]} responses."
         )
     log = np.where(probs > 0, np.log(np.where(probs > 0, probs, 1.0)), LOG_ZERO)
-    return np.broadcast_to(log, (count, *shape))[seed]
+    return np.broadcast_to(log, (count, *shape))
 
 
 def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> None:
