@@ -5,23 +5,15 @@ import matplotlib.colors
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from pictures import RPS, close_figures, drawn, texts  # noqa: F401
 
 import nashpo
 from nashpo import plots
 from nashpo.solvers import EGPO, INPO
 
-RPS = nashpo.Game.from_table(
-    [[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], beta=0.1, items=["rock", "scissors", "paper"]
-)
 CONTEXTS = nashpo.Game.from_table(
     np.stack([np.asarray(RPS.oracle.table())[0], np.asarray(RPS.oracle.table())[0].T]), beta=0.1, prompts=[0.25, 0.75]
 )
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +22,6 @@ def runs():
         nashpo.solve(RPS, solver, steps=20, every=2, start=[0.6, 0.3, 0.1], metrics=[nashpo.metrics.probs])
         for solver in (EGPO(eta=1.0), INPO(eta=0.3))
     ]
-
-
-def drawn(ax):
-    """Draw for real: layout and tick problems surface here."""
-    ax.figure.canvas.draw()
-    return ax
 
 
 def test_gap_draws_the_traces_on_a_log_axis(runs):

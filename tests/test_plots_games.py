@@ -4,15 +4,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from pictures import RPS, close_figures, drawn, texts  # noqa: F401
 
 import nashpo
 from nashpo import plots
 from nashpo.plots.style import COLOURS
 from nashpo.solvers import EGPO, SPO, FictitiousPlay
 
-RPS = nashpo.Game.from_table(
-    [[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], beta=0.1, items=["rock", "scissors", "paper"]
-)
 CONTEXTS = nashpo.Game.from_table(
     np.stack([np.asarray(RPS.oracle.table())[0], np.asarray(RPS.oracle.table())[0].T]), beta=0.1, prompts=[0.25, 0.75]
 )
@@ -20,21 +18,6 @@ ORDERED = nashpo.Game.from_table(
     [[0.5, 0.6, 0.9, 0.8], [0.4, 0.5, 0.7, 0.8], [0.1, 0.3, 0.5, 0.55], [0.2, 0.2, 0.45, 0.5]], items=list("abcd")
 )
 AGAINST, WITH = COLOURS[5], COLOURS[4]
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def drawn(ax):
-    ax.figure.canvas.draw()
-    return ax
-
-
-def texts(legend):
-    return [text.get_text() for text in legend.get_texts()]
 
 
 def random_game(size, seed=0, names=None):

@@ -1,9 +1,9 @@
 """Pictures of sweeps and of many results: medians, bands, limits and runs that failed."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from pictures import RPS, close_figures, drawn, texts  # noqa: F401
 from synthetic import fail, remove, sweep
 
 import nashpo
@@ -11,25 +11,6 @@ from nashpo import plots
 from nashpo.plots.lanes import quantile
 from nashpo.plots.style import COLOURS, cut
 from nashpo.solvers import EGPO, INPO, SPO
-
-RPS = nashpo.Game.from_table(
-    [[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], beta=0.1, items=["rock", "scissors", "paper"]
-)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def drawn(ax):
-    ax.figure.canvas.draw()
-    return ax
-
-
-def texts(legend):
-    return [text.get_text() for text in legend.get_texts()]
 
 
 def edges(band):
