@@ -120,7 +120,7 @@ def shared(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     import nashpo
 
     rows = []
-    for n, steps, target in ((64, 1000, 2.5), (1024, 20, 10.0)):
+    for n, steps, target in ((64, 1000, 2.5), (1024, 50, 10.0)):
         n, steps = (16, 10) if smoke else (n, steps)
         P = batches.random_tables(1, n)[0]
         etas = np.geomspace(0.05, ETA, 256).astype(np.float32)

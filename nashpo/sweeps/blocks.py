@@ -29,7 +29,8 @@ def run_grid(games: Game, settings: Setting, plan: Plan) -> Lane:
     lane_bytes = _lane_bytes(games, settings, plan)
     table_bytes = _bytes(games) // count
     backend = plan.devices[0].platform
-    block = layout(backend, count, width, table_bytes, plan.tol is not None, len(plan.devices))
+    row_bytes = max(1, _bytes(games.reference) // count)
+    block = layout(backend, count, width, table_bytes, row_bytes, plan.tol is not None, len(plan.devices))
     block = block.within(plan.memory, table_bytes, lane_bytes) if backend != "cpu" else block
     groups, sets = -(-count // block.games), -(-width // block.settings)
     split = "games" if groups >= min(len(plan.devices), sets) else "settings"
