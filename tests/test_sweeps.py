@@ -195,6 +195,26 @@ def test_metrics_have_the_axes_they_have_in_a_result():
         np.testing.assert_allclose(lane[name].values, run.trace[name], rtol=1e-9)
 
 
+def test_metrics_of_padding_are_absent():
+    two = nashpo.Game.from_table(np.stack([random_table(3, 4), random_table(4, 4)]), beta=0.1)
+    games = {"two prompts": two, "more responses": game(1, 6)}
+    found = nashpo.sweep(games, EGPO(0.2), steps=6, every=3, metrics=[metrics.probs, metrics.gap_by_prompt])
+    for key, one in games.items():
+        contexts, responses = one.shape
+        run = nashpo.solve(one, EGPO(0.2), steps=6, every=3, metrics=[metrics.probs, metrics.gap_by_prompt])
+        lane = only(found, game=key)
+        for name, cut in (("probs", np.s_[:, :contexts, :responses]), ("gap_by_prompt", np.s_[:, :contexts])):
+            np.testing.assert_allclose(lane[name].values[cut], run.trace[name], rtol=1e-8, atol=1e-14)
+            assert np.isnan(lane[name].values).sum() == lane[name].size - run.trace[name].size
+
+
+def test_no_steps_measure_the_start_only():
+    found = nashpo.sweep(game(1), EGPO([0.1, 0.2]), steps=0)
+    run = nashpo.solve(game(1), EGPO(0.1), steps=0)
+    assert found.data.sizes["step"] == 0 and found.data["steps"].values.tolist() == [[[[[0], [0]]]]]
+    np.testing.assert_allclose(found.data["final_gap"].values.ravel(), run.trace["duality_gap"][[0, 0]])
+
+
 def test_starts_are_given_by_seed():
     starts = np.array([[0.2, 0.2, 0.2, 0.2, 0.2], REFERENCE, [1.0, 0, 0, 0, 0]])
     found = nashpo.sweep(game(1), EGPO(0.2), steps=4, seeds=3, starts=starts)

@@ -61,7 +61,7 @@ def labelled(
         for name, values in lanes.trace.items():
             values = values.reshape(-1, *shape, *values.shape[2:])
             _collect(traces, name, places, values[(slice(None),) * len(dims) + (slice(1, None),)], len(games))
-            inner[name] = inner_axes(name, values[(0,) * len(dims)], size)
+            inner[name] = inner_axes(name, values[(0,) * len(dims)], lanes.log_probs.shape[2:])
     measured = np.arange(1, len(step) + 1) <= -(-taken[..., None] // every)
     data: dict[str, Any] = {
         "final_gap": (dims, final),
@@ -71,6 +71,7 @@ def labelled(
         "policy": ((*dims, "prompt", "item"), policy),
     }
     for name, values in traces.items():
+        _without_padding(values, ("game", *axes, "step", *inner[name]), games)
         seen = measured.reshape(measured.shape + (1,) * (values.ndim - measured.ndim))
         label = f"trace_{name}" if name in OWN else name
         data[label] = ((*dims, "step", *inner[name]), np.where(seen, values, np.nan))
@@ -114,6 +115,14 @@ def _collect(traces: dict[str, np.ndarray], name: str, places: list[int], values
         if old is not None:
             traces[name][tuple(slice(length) for length in old.shape)] = old
     traces[name][(places, *(slice(length) for length in values.shape[1:]))] = values
+
+
+def _without_padding(values: np.ndarray, dims: Sequence[str], games: Mapping[str, Game]) -> None:
+    """What is measured of prompts and responses that a game does not have is not there."""
+    for place, game in enumerate(games.values()):
+        for dim, length in zip(("prompt", "item"), game.shape, strict=True):
+            if dim in dims:
+                np.moveaxis(values[place], dims.index(dim) - 1, 0)[length:] = np.nan
 
 
 def _status(final: np.ndarray, failed: np.ndarray, tol: float | None) -> np.ndarray:
