@@ -7,7 +7,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nashpo import callbacks, learners, maxmin, metrics, oracles, players, plots, policies, solvers, studies, tables
+    from nashpo import (
+        callbacks,
+        learners,
+        maxmin,
+        metrics,
+        oracles,
+        players,
+        plots,
+        policies,
+        solvers,
+        studies,
+        tables,
+        testing,
+    )
     from nashpo.checkpoint import CheckpointWarning
     from nashpo.driver import drive
     from nashpo.equilibria import Equilibrium, equilibrium, equilibrium_path
@@ -54,6 +67,7 @@ _ROOMS = (
     "solvers",
     "studies",
     "tables",
+    "testing",
 )
 
 __all__ = [
@@ -86,6 +100,7 @@ __all__ = [
     "studies",
     "sweep",
     "tables",
+    "testing",
 ]
 
 

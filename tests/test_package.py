@@ -35,7 +35,7 @@ FLOORS = (
     {"run", "callbacks"},
     {"checkpoint"},
     {"driver", "sweeps"},
-    {"plots", "studies"},
+    {"plots", "studies", "testing"},
     {"cli"},
     {"__main__"},
 )
@@ -157,6 +157,7 @@ nashpo.oracles.GeneralPreference
 nashpo.oracles.Mixture
 nashpo.oracles.Noisy
 nashpo.plots
+nashpo.testing
 """
 ).body
 
@@ -204,7 +205,9 @@ def test_everything_public_is_documented(name):
 
 
 @pytest.mark.parametrize(
-    "package", [nashpo.solvers, nashpo.oracles, nashpo.plots, nashpo_games], ids=lambda p: p.__name__
+    "package",
+    [nashpo.solvers, nashpo.oracles, nashpo.plots, nashpo.testing, nashpo_games],
+    ids=lambda p: p.__name__,
 )
 def test_everything_to_be_used_shows_how(package):
     public = {name: getattr(package, name) for name in package.__all__}

@@ -1,0 +1,182 @@
+"""What a policy over listed responses owes."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashpo.logspace import LOG_ZERO
+from nashpo.testing.law import Law, cast, check_fields, is_floating
+
+_EXACT, _SINGLE = 1e-12, 2e-6
+_AXES = ("prompt", "response")
+_NORMAL = 5.0
+"""The chi-square test fails a sound sampler once in three million seeds."""
+
+
+class _Policy(NamedTuple):
+    name: str
+    policy: Any
+    log_probs: np.ndarray
+    draws: int
+    key: Any
+
+
+def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000, seed: int = 0) -> None:
+    """Hold a policy over listed responses to what algorithms and metrics rely on.
+
+    `log_probs()` is `[X, A]`, finite and normalised; `log_prob(prompts, responses)` picks from it; `sample` draws from
+    it (chi-square over `draws` samples of every prompt, with a fixed seed), independently for every row; parameters are
+    leaves of a pytree; compiled and float32 answers agree; gradients are finite. With `extreme`, log-probabilities and
+    gradients must stay finite and normalised when every parameter is multiplied by it; None where parameters cannot
+    be scaled, as logits that are declared to be normalised.
+
+    Raises `AssertionError`: one sentence with the law, the place, the size of the error and what to do.
+
+    >>> from nashpo.policies import Tabular
+    >>> check_policy(Tabular(np.array([[0.0, 1.0, -1.0], [2.0, 0.0, 0.5]])))
+    >>> check_policy(Tabular(np.array([[0.0, 1.0]]), normalised=True), extreme=None)
+    Traceback (most recent call last):
+        ...
+    nashpo.testing.law.BrokenLaw: Tabular breaks the law "log_probs() is normalised": the sum of exp(log_probs()) is \
+3.71828183 at prompt 0 instead of 1, off by 2.7 (allowed: 1e-12); subtract the log-sum-exp over responses.
+    """
+    name = type(policy).__name__
+    check_fields(name, policy)
+    with Law(name, "parameters are leaves", "hold them in fields of a @record, not in a closure or a global") as law:
+        law.require(jax.tree.leaves(policy), "there are none")
+    with jax.enable_x64(True):
+        policy = cast(policy, np.float64)
+        subject = _Policy(name, policy, _listed(name, policy, "as given"), draws, jax.random.key(seed))
+        for law in (_picked, _compiled, _single, _samples, _rows):
+            law(subject)
+        _slopes(name, policy, subject.log_probs, "as given")
+        if extreme is not None:
+            large = jax.tree.map(lambda leaf: leaf * extreme if is_floating(leaf) else leaf, policy)
+            what = f"with parameters {extreme:g} times as large"
+            _slopes(name, large, _listed(name, large, what), what)
+
+
+def _listed(name: str, policy: Any, case: str) -> np.ndarray:
+    """The log-probabilities, which must be a finite, normalised table."""
+    where = "" if case == "as given" else f" {case}"
+    with Law(name, "log_probs() is [prompts, responses] and finite", "normalise in log space (log_softmax)") as law:
+        log_probs = np.asarray(policy.log_probs())
+        law.require(log_probs.ndim == 2, f"log_probs() has shape {log_probs.shape}{where}")
+        wrong = np.argwhere(~np.isfinite(log_probs))
+        if len(wrong):
+            x, y = (int(index) for index in wrong[0])
+            raise law.broken(f"it is {log_probs[x, y]} at prompt {x}, response {y}{where}")
+    with Law(name, "log_probs() is normalised", "subtract the log-sum-exp over responses") as law:
+        with np.errstate(over="ignore"):
+            total = np.exp(log_probs).sum(-1)
+        law.close(total, np.ones_like(total), f"the sum of exp(log_probs()){where}", _AXES, atol=_EXACT)
+    return log_probs
+
+
+def _pairs(s: _Policy) -> tuple[np.ndarray, np.ndarray]:
+    """Every prompt, in reverse and one twice, and every response of it in reverse."""
+    contexts, responses = s.log_probs.shape
+    prompts = np.append(np.arange(contexts)[::-1], 0)
+    return prompts, np.tile(np.arange(responses)[::-1], (len(prompts), 1))
+
+
+def _picked(s: _Policy) -> None:
+    prompts, responses = _pairs(s)
+    remedy = "return log_probs()[prompts[:, None], responses]"
+    with Law(s.name, "log_prob picks from log_probs()", remedy) as law:
+        expected = s.log_probs[prompts[:, None], responses]
+        law.close(s.policy.log_prob(prompts, responses), expected, "log_prob", ("b", "k"), atol=_EXACT, rtol=_EXACT)
+
+
+def _compiled(s: _Policy) -> None:
+    remedy = "compute with jax.numpy where parameters may be JAX arrays, and branch on no value"
+    with Law(s.name, "the same numbers come out compiled and batched", remedy) as law:
+        traced = jax.tree.map(jnp.asarray, s.policy)
+        both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), traced)
+        alone, batched = jax.jit(lambda one, two: (one.log_probs(), jax.vmap(lambda p: p.log_probs())(two)))(
+            traced, both
+        )
+        law.close(alone, s.log_probs, "log_probs() in jax.jit", _AXES, atol=_EXACT, rtol=_EXACT)
+        law.close(batched[1], s.log_probs, "log_probs() in jax.vmap", _AXES, atol=_EXACT, rtol=_EXACT)
+
+
+def _single(s: _Policy) -> None:
+    remedy = "make constants from the parameters' dtype"
+    with Law(s.name, "float32 stays float32 and agrees to its precision", remedy) as law:
+        small = cast(jax.tree.map(jnp.asarray, s.policy), np.float32).log_probs()
+        law.require(small.dtype == np.float32, f"log_probs() of float32 parameters is {small.dtype}")
+        law.close(small, s.log_probs, "log_probs() in float32", _AXES, atol=_SINGLE, rtol=_SINGLE)
+
+
+def _samples(s: _Policy) -> None:
+    contexts, responses = s.log_probs.shape
+    prompts = np.arange(contexts)[::-1]
+    with Law(s.name, "sample(key, prompts, count) is [B, count] response indices", "see nashpo.policies.Policy") as law:
+        found = np.asarray(s.policy.sample(s.key, prompts, s.draws))
+        law.shape(found, (contexts, s.draws), "sample(...)")
+        law.require(np.issubdtype(found.dtype, np.integer), f"samples are {found.dtype}")
+        law.require(
+            found.min() >= 0 and found.max() < responses,
+            f"samples reach from {found.min()} to {found.max()}, of {responses} responses",
+        )
+        again = np.asarray(s.policy.sample(s.key, prompts, s.draws))
+        law.require(np.array_equal(found, again), "two calls with one key differ")
+    remedy = "draw from the probabilities of log_probs() of the prompt in the same row"
+    with Law(s.name, "samples follow the probabilities", remedy) as law:
+        for row, prompt in enumerate(prompts):
+            counts = np.bincount(found[row], minlength=responses)
+            statistic, freedom = _chi_square(counts, s.draws * np.exp(s.log_probs[prompt]))
+            limit = _quantile(freedom)
+            far = f"chi-square of {s.draws} samples is {statistic:.3g} at prompt {prompt} (allowed: {limit:.3g})"
+            law.require(statistic <= limit, far)
+
+
+def _chi_square(counts: np.ndarray, expected: np.ndarray) -> tuple[float, int]:
+    """Pearson's statistic and its degrees of freedom; responses expected fewer than five times are one class."""
+    rare = expected < 5
+    pooled = [np.append(values[~rare], values[rare].sum()) for values in (counts.astype(float), expected)]
+    observed, wanted = pooled if rare.any() else (counts.astype(float), expected)
+    wanted = np.maximum(wanted, 1e-3)
+    return float(np.sum((observed - wanted) ** 2 / wanted)), max(len(wanted) - 1, 1)
+
+
+def _quantile(freedom: int) -> float:
+    """The chi-square quantile of a normal quantile of five (Wilson and Hilferty 1931)."""
+    part = 2 / (9 * freedom)
+    return freedom * (1 - part + _NORMAL * np.sqrt(part)) ** 3
+
+
+def _rows(s: _Policy) -> None:
+    """The prompt whose policy is the most even, asked twice, must not answer twice the same."""
+    prompt = int(np.argmin(s.log_probs.max(axis=-1)))
+    if s.log_probs[prompt].max() > np.log(0.99):
+        return
+    with Law(s.name, "rows and draws are independent", "draw for every row and sample apart, from one key") as law:
+        found = np.asarray(s.policy.sample(s.key, np.array([prompt, prompt]), max(s.draws, 2000)))
+        law.require(not np.array_equal(found[0], found[1]), f"prompt {prompt} in two rows of a batch has equal samples")
+        probs = np.exp(s.log_probs[prompt])
+        pairs = found[:, 1:] == found[:, :-1]
+        chance = float(np.sum(probs**2))
+        allowed = 6 * np.sqrt(chance * (1 - chance) / pairs.size) + 1e-2
+        what = "the share of samples that equal the sample before"
+        law.close(pairs.mean(), chance, f"at prompt {prompt} {what}", atol=allowed)
+
+
+def _slopes(name: str, policy: Any, log_probs: np.ndarray, case: str) -> None:
+    with Law(name, "gradients of log-probabilities are finite", "differentiate log_softmax, not log(softmax)") as law:
+        traced = jax.tree.map(jnp.asarray, policy)
+        weights = jnp.where(log_probs > 0.5 * LOG_ZERO, 1.0, 0.0)
+        leaves, structure = jax.tree.flatten(traced)
+        real = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+
+        def total(numbers):
+            rest = iter(numbers)
+            mixed = [next(rest) if is_real else leaf for leaf, is_real in zip(leaves, real, strict=True)]
+            return jnp.sum(weights * jax.tree.unflatten(structure, mixed).log_probs())
+
+        slopes = jax.grad(total)([leaf for leaf, is_real in zip(leaves, real, strict=True) if is_real])
+        where = "" if case == "as given" else f" {case}"
+        finite = all(np.isfinite(slope).all() for slope in slopes)
+        law.require(finite, f"the gradient of the sum of log_probs() is not finite{where}")
