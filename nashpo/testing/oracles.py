@@ -79,7 +79,7 @@ def _payoffs(name: str, oracle: Any) -> np.ndarray:
         law.require(len(shape) == 2, f"shape is {shape}, not (prompts, responses)")
     remedy = "return one row and one column for every response of every prompt"
     with Law(name, "table() is [prompts, responses, responses], finite and on its scale", remedy) as law:
-        table = np.asarray(oracle.table())
+        table = np.array(oracle.table())
         law.shape(table, (*shape, shape[1]), "table()")
         low, high = (0.0, 1.0) if oracle.scale == "probability" else (-np.inf, np.inf)
         wrong = np.argwhere(~(np.isfinite(table) & (table >= low) & (table <= high)))
@@ -129,7 +129,7 @@ def _alone(s: _Oracle) -> None:
         for changed in range(min(2, s.first.shape[0])):
             opponent = s.first.copy()
             opponent[changed] = s.second[changed]
-            found, before = (np.asarray(s.oracle.win_rates(q)) for q in (opponent, s.first))
+            found, before = (np.array(s.oracle.win_rates(q)) for q in (opponent, s.first))
             found[changed] = before[changed]
             what = f"win_rates after the opponent changed at prompt {changed} alone"
             law.close(found, before, what, _AXES, atol=_EXACT * s.size)
@@ -235,7 +235,7 @@ def _fresh(s: _Oracle) -> None:
         rates = [np.asarray(s.oracle.win_rates(s.first, jax.random.key(seed))) for seed in range(8)]
         law.require(np.ptp(rates, axis=0).any(), "eight keys gave win rates that are equal to the last bit")
         value = VALUE[s.oracle.scale]
-        apart = s.table - value
+        apart = np.array(s.table - value)
         apart[:, np.arange(responses), np.arange(responses)] = np.inf
         x, i, j = np.unravel_index(np.argmin(np.abs(apart)), apart.shape)
         asked = np.full(2, x), np.full((2, 40), i), np.full((2, 40), j)
