@@ -3,48 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-import nashpo
 from nashpo import solvers as s
+from nashpo.testing.games import GAMES, REFERENCE, interior_table, random_table, tournament
+
+__all__ = ["EVERY", "GAMES", "REFERENCE", "SOLVERS", "STEPS", "Case", "interior_table", "random_table", "tournament"]
 
 STEPS, EVERY = 12, 4
-
-
-def random_table(seed: int, size: int = 5, low: float = 0.05) -> np.ndarray:
-    """Independent uniform entries below the diagonal, complements above."""
-    table = np.tril(np.random.default_rng(seed).uniform(low, 1 - low, (size, size)), -1)
-    return table + np.triu(1.0 - table.T, 1) + 0.5 * np.eye(size)
-
-
-def tournament(seed: int, size: int = 5) -> np.ndarray:
-    """Every comparison is certain."""
-    return np.where(np.eye(size) > 0, 0.5, np.round(random_table(seed, size)))
-
-
-def interior_table() -> tuple[np.ndarray, np.ndarray]:
-    """A game of five responses whose only equilibrium has full support, and the equilibrium.
-
-    `P = 1/2 + D C D` with `C` the cycle in which everybody beats the next two: `C 1 = 0`, so `p ~ 1 / diag(D)`.
-    """
-    shift = np.arange(5)[:, None] - np.arange(5)[None, :]
-    cycle = np.where(np.isin(shift % 5, (1, 2)), 1.0, np.where(shift == 0, 0.0, -1.0))
-    scale = np.array([0.6, 0.4, 0.5, 0.65, 0.45])
-    return 0.5 + scale[:, None] * cycle * scale[None, :], (1 / scale) / np.sum(1 / scale)
-
-
-REFERENCE = np.array([0.1, 0.3, 0.15, 0.25, 0.2])
-
-GAMES: dict[str, Callable[[], nashpo.Game]] = {
-    "random": lambda: nashpo.Game.from_table(random_table(0), beta=0.1, reference=REFERENCE),
-    "original": lambda: nashpo.Game.from_table(random_table(1), beta=0.0),
-    "tiny_beta": lambda: nashpo.Game.from_table(random_table(2), beta=1e-4, reference=REFERENCE),
-    "huge_beta": lambda: nashpo.Game.from_table(random_table(3), beta=50.0, reference=REFERENCE),
-    "prompts": lambda: nashpo.Game.from_table(
-        np.stack([random_table(seed) for seed in (4, 5, 6)]), beta=0.1, reference=REFERENCE, prompts=[1, 2, 3]
-    ),
-    "certain": lambda: nashpo.Game.from_table(tournament(7), beta=0.1, reference=REFERENCE),
-}
 
 
 class Case(NamedTuple):

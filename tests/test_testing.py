@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import SOLVERS
 from test_oracles import ORACLES, REWARDS, SCORES
 
 from nashpo import testing
@@ -16,12 +15,10 @@ from nashpo.mirror import Mirror
 from nashpo.oracles import BradleyTerry, Noisy, Table
 from nashpo.oracles.base import logistic
 from nashpo.policies import Tabular
-from nashpo.solvers import EGPO, RegretMatching
+from nashpo.solvers import EGPO, IterativeDPO, RegretMatching
 from nashpo.stage import Stage, UpdateRule, against, pull
 from nashpo.struct import record, static
 
-QUICK = ("SPO", "EGPO", "RegretMatching")
-"""The solvers of the quick run: one stage, two stages, one that is no rule."""
 LOGITS = np.random.default_rng(3).normal(size=(2, 5))
 
 
@@ -44,16 +41,6 @@ def test_every_policy_passes(make):
 
 def test_every_learner_passes():
     testing.check_learner(Exact())
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SOLVERS]
-)
-def test_every_rule_and_solver_passes(name):
-    case = SOLVERS[name]
-    solver = case.make(0.3)
-    check = testing.check_rule if hasattr(solver, "stages") else testing.check_solver
-    check(solver, rest=case.rest, certain=case.certain, affine=case.affine)
 
 
 @record
@@ -269,9 +256,16 @@ class Anything(UpdateRule):
         pass
 
 
+@record
+class Unaware(EGPO):
+    eta: float
+    penalised = False
+
+
 @pytest.mark.parametrize(
     ("rule", "law"),
     [
+        (Unaware(0.3), "`penalised` says whether beta matters"),
         (Leaky(0.3), "weights of a mixture sum to one"),
         (Early(0.3), "stages read slots that exist"),
         (Aside(0.3), "the last iterate is written"),
@@ -315,6 +309,24 @@ class Sharpening(Mirror):
         return state._replace(slots={"now": Tabular(now, True)}), info
 
 
+@record
+class Smoothing(Mirror):
+    def step(self, game, state, key):
+        state, info = super().step(game, state, key)
+        probs = jnp.exp(state.slots["now"].log_probs())
+        now = jnp.log(0.999 * probs + 0.001 / probs.shape[-1])
+        return state._replace(slots={"now": Tabular(now, True)}), info
+
+
+@record
+class Gossiping(Mirror):
+    def step(self, game, state, key):
+        state, info = super().step(game, state, key)
+        logits = state.slots["now"].log_probs()
+        logits = logits + 0.01 * (logits.mean(0, keepdims=True) - logits)
+        return state._replace(slots={"now": Tabular(jax.nn.log_softmax(logits), True)}), info
+
+
 RULE = EGPO(0.3)
 
 
@@ -324,6 +336,9 @@ RULE = EGPO(0.3)
         (object(), {}, "it has init, step, policy and last"),
         (Elsewhere(RULE), {}, "a run begins at its start"),
         (Counting(RULE), {}, "the state keeps its structure"),
+        (Smoothing(RULE), {}, "padding is exact"),
+        (Gossiping(RULE), {}, "prompts are solved as if alone"),
+        (Mirror(IterativeDPO(0.3)), {"certain": False}, "payoffs 2P - 1 with 2 beta and eta / 2 change only the units"),
         (Positional(RULE), {}, "relabelled responses give the relabelled answer"),
         (Sharpening(RULE), {"rest": "any"}, "an equilibrium is not left"),
         (RegretMatching(), {"certain": False}, "win rates of 0 and 1 are refused"),
