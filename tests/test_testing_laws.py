@@ -1,0 +1,282 @@
+"""Parts that break one law only, the quiet ones: hidden state, wrong precision, numbers that are not leaves."""
+
+import itertools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_oracles import SCORES
+
+from nashpo import testing
+from nashpo.learners import Exact
+from nashpo.mirror import Mirror
+from nashpo.oracles import Noisy, Table
+from nashpo.oracles.base import logistic
+from nashpo.policies import Tabular
+from nashpo.solvers import EGPO, INPO, IterativeDPO
+from nashpo.stage import Move, Stage, against, pull
+from nashpo.struct import record, static
+
+TABLE = logistic(SCORES)
+LOGITS = np.random.default_rng(3).normal(size=(2, 5))
+CALLS = itertools.count()
+
+
+def breaks(law):
+    """The check must raise the sentence that names the law."""
+    return pytest.raises(testing.BrokenLaw, match=re.escape(f'breaks the law "{law}'))
+
+
+@record
+class Tiring(Table):
+    def win_rates(self, opponent, key=None):
+        return super().win_rates(opponent) + 1e-15 * (next(CALLS) % 100)
+
+
+@record
+class Moody(Noisy):
+    def win_rates(self, opponent, key=None):
+        key = None if key is None else jax.random.fold_in(key, next(CALLS))
+        return super().win_rates(opponent, key)
+
+
+@record
+class Hosted(Table):
+    def win_rates(self, opponent, key=None):
+        return np.einsum("xij,xj->xi", np.asarray(self.payoff), np.asarray(opponent))
+
+
+@record
+class Miscounting(Table):
+    def scores(self, opponent):
+        return self.win_rates(opponent)
+
+
+@record
+class Picky(Table):
+    def check(self):
+        raise ValueError("not today.")
+
+
+@record
+class Tempered(Table):
+    temperature: float = static(default=1.0)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "law"),
+    [
+        (Tiring(TABLE), "without a key the expectation is returned"),
+        (Moody(Table(TABLE), votes=2), "one key is one draw"),
+        (Hosted(TABLE), "the same numbers come out compiled and batched"),
+        (Miscounting(TABLE), "scores are the expected log-odds of the table"),
+        (Picky(TABLE), "check() accepts a sound oracle"),
+        (Tempered(TABLE), "a number is a leaf, structure is static"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_oracle_breaks_one_law(oracle, law):
+    with breaks(law):
+        testing.check_oracle(oracle, noisy=isinstance(oracle, Noisy), draws=500)
+
+
+@record
+class Empty:
+    def log_probs(self):
+        return np.log(np.full((1, 2), 0.5))
+
+
+@record
+class Sideways(Tabular):
+    def sample(self, key, prompts, count):
+        return super().sample(key, prompts, count).T
+
+
+@record
+class HostedPolicy(Tabular):
+    def log_probs(self):
+        return np.asarray(jax.nn.log_softmax(np.asarray(self.logits)))
+
+
+@record
+class Doubled(Tabular):
+    def log_probs(self):
+        return jnp.asarray(super().log_probs(), jnp.float64)
+
+
+@record
+class Jagged(Tabular):
+    def log_probs(self):
+        return super().log_probs() + 0.0 * jnp.sqrt(0.0 * jnp.asarray(self.logits))
+
+
+@pytest.mark.parametrize(
+    ("policy", "law"),
+    [
+        (Empty(), "parameters are leaves"),
+        (Sideways(LOGITS), "sample(key, prompts, count) is [B, count] response indices"),
+        (HostedPolicy(LOGITS), "the same numbers come out compiled and batched"),
+        (Doubled(LOGITS), "float32 stays float32 and agrees to its precision"),
+        (Jagged(LOGITS), "gradients of log-probabilities are finite"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_policy_breaks_one_law(policy, law):
+    with breaks(law):
+        testing.check_policy(policy)
+
+
+class Fitting(Exact):
+    """An exact learner whose log-probabilities pass through `spoil`."""
+
+    def fit(self, carry, key, start, slots, stage, game):
+        carry, policy, info = super().fit(carry, key, start, slots, stage, game)
+        return carry, Tabular(self.spoil(policy.log_probs()), normalised=True), info
+
+
+@record
+class Remembering(Fitting):
+    def spoil(self, log_probs):
+        return log_probs + 1e-6 * next(CALLS)
+
+
+@record
+class Accumulating(Exact):
+    def fit(self, carry, key, start, slots, stage, game):
+        return (jnp.zeros(()), *super().fit(carry, key, start, slots, stage, game)[1:])
+
+
+@record
+class Crowded(Fitting):
+    def spoil(self, log_probs):
+        if len(log_probs) == 1:
+            raise ValueError("one prompt is too few.")
+        return log_probs
+
+
+@record
+class Floored(Fitting):
+    def spoil(self, log_probs):
+        return jnp.maximum(log_probs, -50.0)
+
+
+@record
+class Wide(Fitting):
+    def spoil(self, log_probs):
+        return log_probs.astype(jnp.float64)
+
+
+@pytest.mark.parametrize(
+    ("learner", "law"),
+    [
+        (Remembering(), "fit is a pure function"),
+        (Accumulating(), "carry and policy keep their structure"),
+        (Crowded(), "prompts are fitted as if alone"),
+        (Floored(), "padded responses stay without probability"),
+        (Wide(), "float32 stays float32 and agrees to its precision"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_learner_breaks_one_law(learner, law):
+    with breaks(law):
+        testing.check_learner(learner)
+
+
+@record
+class Misreporting(INPO):
+    report = "half"
+
+
+@record
+class Listing(INPO):
+    def stages(self, beta, step):
+        return [Stage(pull(self.eta, beta), against("now"), self.eta)]
+
+
+@record
+class Moving(INPO):
+    def moves(self, step):
+        return {"magnet": Move("now")}
+
+
+@record
+class Boasting(INPO):
+    def proven_step(self, beta, bound):
+        return -1.0
+
+
+@record
+class Unscaled(INPO):
+    def proven_step(self, beta, bound):
+        return 2.0
+
+
+@pytest.mark.parametrize(
+    ("rule", "law"),
+    [
+        (Misreporting(0.3), "memory, stored and report fit together"),
+        (Listing(0.3), "stages are a tuple of Stage"),
+        (Moving(0.3), "moves go between slots"),
+        (Boasting(0.3), "proven_step is a step size"),
+        (Unscaled(0.3), "proven_step is a step size"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_rule_breaks_one_law(rule, law):
+    with breaks(law):
+        testing.check_rule(rule)
+
+
+@record
+class Louder(Mirror):
+    def policy(self, state):
+        return Tabular(state.slots["now"].log_probs() + 0.1, normalised=True)
+
+
+@record
+class Random(Mirror):
+    def step(self, game, state, key):
+        return super().step(game, state._replace(step=state.step + next(CALLS)), key)
+
+
+@record
+class Rounds(Mirror):
+    rounds: int = static(default=1)
+
+
+@record
+class DoubledAnswer(Mirror):
+    def policy(self, state):
+        return Tabular(state.slots["now"].log_probs().astype(jnp.float64), normalised=True)
+
+
+@record
+class Calling(Mirror):
+    def step(self, game, state, key):
+        state, info = super().step(game, state, key)
+        now = state.slots["now"].log_probs()
+        same = jax.pure_callback(lambda log: log, jax.ShapeDtypeStruct(now.shape, now.dtype), now)
+        return state._replace(slots={"now": Tabular(same, True)}), info
+
+
+RULE = EGPO(0.3)
+
+
+@pytest.mark.parametrize(
+    ("solver", "options", "law"),
+    [
+        (Louder(RULE), {}, "answers are policies"),
+        (Random(RULE), {}, "the same run gives the same bits"),
+        (Rounds(RULE, rounds=1), {"other": Rounds(RULE, rounds=2)}, "new numbers do not compile again"),
+        (DoubledAnswer(RULE), {}, "float32 stays float32 and agrees to its precision"),
+        (Calling(RULE), {}, "runs can be batched with jax.vmap"),
+        (Mirror(IterativeDPO(0.3)), {"affine": False}, "win rates of 0 and 1 are borne"),
+        (Mirror(RULE), {"rest": "both"}, "the rest point is one of those that are known"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_solver_breaks_one_law(solver, options, law):
+    with breaks(law):
+        testing.check_solver(solver, **options)
