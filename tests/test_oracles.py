@@ -1,13 +1,12 @@
-"""Every oracle answers every question like its own table."""
+"""Every oracle keeps the laws that `nashpo.testing` exports, and a few sharper ones of our own."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import nashpo
 from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Noisy, Table
 from nashpo.oracles.base import logistic
+from nashpo.testing import check_oracle
 
 X, A = 2, 5
 _numbers = np.random.default_rng(7)
@@ -31,7 +30,6 @@ ORACLES = {
     "noisy": Noisy(Table(logistic(SCORES)), votes=3, flip=0.2),
     "biased": Noisy(Table(logistic(SCORES)), votes=3, flip=0.2, corrected=False),
 }
-PROMPTS, LEFT, RIGHT = np.array([1, 0, 1]), np.array([[0, 4], [1, 1], [2, 3]]), np.array([[3, 4], [0, 2], [2, 1]])
 every = pytest.mark.parametrize("oracle", ORACLES.values(), ids=ORACLES)
 
 
@@ -41,52 +39,28 @@ def opponent(rng):
 
 
 @every
-def test_the_payoff_is_constant_sum(oracle):
+def test_every_law_holds(oracle):
+    check_oracle(oracle, noisy=isinstance(oracle, Noisy), draws=1000)
+
+
+@every
+def test_the_payoff_is_constant_sum_to_the_last_bit(oracle):
     table = oracle.table()
     assert table.shape == (*oracle.shape, A)
     np.testing.assert_allclose(table + table.swapaxes(1, 2), 2 * oracle.value, atol=4e-16)
 
 
 @every
-def test_win_rates_are_the_table_times_the_opponent(oracle, opponent):
+def test_win_rates_stay_in_numpy_and_are_the_table_times_the_opponent(oracle, opponent):
     rates = oracle.win_rates(opponent)
     assert isinstance(rates, np.ndarray)
     np.testing.assert_allclose(rates, np.einsum("xij,xj->xi", oracle.table(), opponent), atol=1e-14)
 
 
 @every
-def test_win_rates_are_linear_in_opponents_that_are_no_distribution(oracle, opponent):
-    signed = 2.0 * opponent - 3.0 * opponent[:, ::-1]
-    np.testing.assert_allclose(
-        oracle.win_rates(signed), 2 * oracle.win_rates(opponent) - 3 * oracle.win_rates(opponent[:, ::-1]), atol=1e-13
-    )
-
-
-@pytest.mark.parametrize("name", sorted(ORACLES.keys() - {"noisy", "biased"}))
-def test_comparisons_are_entries_of_the_table(name):
-    oracle = ORACLES[name]
-    payoffs = oracle.compare(jax.random.key(0), PROMPTS, LEFT, RIGHT)
-    np.testing.assert_allclose(payoffs, oracle.table()[PROMPTS[:, None], LEFT, RIGHT], atol=1e-14)
-
-
-@every
-def test_compiled_jax_gives_the_same_numbers(oracle, opponent):
-    rates = jax.jit(lambda o, q: o.win_rates(q))(jax.tree.map(jnp.asarray, oracle), opponent)
-    np.testing.assert_allclose(rates, oracle.win_rates(opponent), atol=1e-14)
-
-
-@every
-def test_float32_agrees_to_its_precision_and_stays_float32(oracle, opponent):
-    small = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), oracle)
-    rates = small.win_rates(jnp.asarray(opponent, jnp.float32))
-    assert rates.dtype == jnp.float32
-    np.testing.assert_allclose(rates, oracle.win_rates(opponent), atol=3e-6)
-
-
-@every
-def test_the_bound_holds(oracle):
+def test_the_bound_is_not_far(oracle):
     largest = np.abs(oracle.table() - oracle.value).max()
-    assert largest <= oracle.bound() * (1 + 1e-12) <= 2 * largest
+    assert oracle.bound() <= 2 * largest
 
 
 @every
@@ -105,11 +79,3 @@ def test_a_solver_reaches_the_equilibrium_of_the_table(name):
     result = nashpo.solve(game, nashpo.solvers.EGPO(eta=eta), steps=300, every=300)
     written_out = nashpo.Game.from_table(oracle.table(), beta=0.5, scale=oracle.scale)
     assert nashpo.duality_gap(written_out, np.asarray(result.policy.probs())) < 1e-12
-
-
-@pytest.mark.parametrize("name", sorted(ORACLES.keys() - {"zero-one table"}))
-def test_scores_are_the_expected_log_odds(name, opponent):
-    oracle = ORACLES[name]
-    table = oracle.table()
-    odds = table if oracle.scale == "score" else np.log(table) - np.log1p(-table)
-    np.testing.assert_allclose(oracle.scores(opponent), np.einsum("xij,xj->xi", odds, opponent), atol=1e-12)
