@@ -8,7 +8,7 @@ from nashpo.driver import drive
 from nashpo.game import Game, stack
 from nashpo.testing.games import GAMES, PROMPTS, REFERENCE, random_table
 from nashpo.testing.law import Law
-from nashpo.testing.runs import AXES, EVERY, GAPS, MEASURED, PROBS, STEPS, Runs, probs, scaled, sound
+from nashpo.testing.runs import AXES, EVERY, EXACT, GAPS, MEASURED, PROBS, STEPS, Runs, probs, scaled, sound
 
 
 def prompts(runs: Runs) -> None:
@@ -19,7 +19,7 @@ def prompts(runs: Runs) -> None:
         for index, seed in enumerate(PROMPTS):
             game = Game.from_table(random_table(seed), beta=0.1, reference=REFERENCE)
             what = f"the answer to prompt {index} among {len(PROMPTS)}"
-            law.close(together[index : index + 1], probs(runs(game).policy), what, AXES, **PROBS)
+            law.close(together[index : index + 1], probs(runs(game).policy), what, AXES, **EXACT)
 
 
 def labels(runs: Runs) -> None:
@@ -49,7 +49,7 @@ def certain(runs: Runs) -> None:
         law.close(answer[0, 3:], np.zeros(2), "the probability of padding", ("padding",))
         for index, (game, result) in enumerate(zip(games, alone, strict=True)):
             found = answer[index : index + 1, : game.shape[1]]
-            law.close(found, probs(result.policy), f"the answer of padded game {index}", AXES, **PROBS)
+            law.close(found, probs(result.policy), f"the answer of padded game {index}", AXES, **EXACT)
         gaps = np.mean([result.trace["duality_gap"] for result in alone], axis=0)
         law.close(together.trace["duality_gap"], gaps, "the mean duality gap", MEASURED, **GAPS)
 

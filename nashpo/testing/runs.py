@@ -17,7 +17,10 @@ from nashpo.testing.law import Law
 Rest = Literal["original", "regularised", "any"]
 STEPS, EVERY = 12, 4
 AXES, MEASURED = ("prompt", "response"), ("measurement",)
+EXACT = {"atol": 1e-14, "rtol": 1e-10}
+"""For probabilities from the same arithmetic in another shape."""
 PROBS = {"atol": 1e-14, "rtol": 1e-9}
+"""For probabilities from sums in another order."""
 GAPS = {"atol": 1e-15, "rtol": 1e-9}
 
 
