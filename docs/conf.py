@@ -10,6 +10,7 @@ sys.path[:0] = [str(HERE), *CODE]
 os.environ["PYTHONPATH"] = os.pathsep.join([*CODE, *filter(None, [os.environ.get("PYTHONPATH")])])  # for notebooks
 os.environ.pop("MPLBACKEND", None)  # else notebooks do not show what they draw
 
+# After the path is set: neither `pages` nor nashpo need be installed.
 import pages  # noqa: E402
 from sphinx.ext.napoleon import GoogleDocstring  # noqa: E402
 

@@ -81,7 +81,7 @@ def drive(
             saved = Checkpoints(checkpoints, plan, keep)
         for callback in callbacks:
             if hasattr(callback, "__enter__"):
-                stack.enter_context(callback)  # type: ignore[arg-type]
+                stack.enter_context(callback)  # type: ignore[arg-type]  it has what `hasattr` asked for
         try:
             return _drive(game, plan, segment * plan.every, callbacks, saved)
         except KeyboardInterrupt:

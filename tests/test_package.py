@@ -22,7 +22,7 @@ FOLDERS = {"nashpo": ROOT / "nashpo", "nashpo_games": ROOT / "games" / "nashpo_g
 
 # Rooms of `nashpo`, lowest first: a room imports from lower floors and from itself, never from its own floor or above.
 FLOORS = (
-    {"struct", "exact", "catalog", "files", "nearest", "netcdf", "reproduction"},
+    {"struct", "exact", "catalog", "files", "nearest", "netcdf", "reproduction", "signature"},
     {"typing"},
     {"logspace", "describe", "fingerprint"},
     {"validation"},

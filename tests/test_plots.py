@@ -5,7 +5,7 @@ import matplotlib.colors
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from pictures import RPS, close_figures, drawn, texts  # noqa: F401
+from pictures import RPS, close_figures, drawn, texts  # noqa: F401  the fixture runs by itself
 
 import nashpo
 from nashpo import plots

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from pictures import RPS, close_figures, drawn, texts  # noqa: F401
+from pictures import RPS, close_figures, drawn, texts  # noqa: F401  the fixture runs by itself
 from synthetic import fail, remove, sweep
 
 import nashpo

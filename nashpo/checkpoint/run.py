@@ -100,7 +100,7 @@ class Checkpoints:
                 write(self.folder, f"{reached.steps:08d}", notes, {n: v for n, v in arrays.items() if v.size})
                 self.saved = reached.steps
                 self._rotate()
-        except Exception as error:
+        except Exception as error:  # Orbax's own or the system's: whichever, nothing was saved
             raise OSError(self._unwritten(reached.steps, error)) from error
 
     def advice(self) -> str:

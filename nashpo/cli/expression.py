@@ -8,13 +8,13 @@ the constructor's signature.
 import ast
 import importlib
 import inspect
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nashpo.nearest import nearest
+from nashpo.signature import annotations, choices
 
 _WORDS = {"none": None, "true": True, "false": False}
 _PLAIN = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}
@@ -75,9 +75,9 @@ def build(written: Written, find: Callable[[str], Any], what: str, defaults: Map
     for key, value in written.settings.items():
         if value is None and parameters[key].default is not None:
             raise ValueError(f"{label}: {key} cannot be none.")
+    kinds = annotations(maker)
     settings = {
-        k: v if v is None else _fitting(v, _annotation(maker, k), f"{label}: {k}", make)
-        for k, v in written.settings.items()
+        k: v if v is None else _fitting(v, kinds.get(k), f"{label}: {k}", make) for k, v in written.settings.items()
     }
     settings |= {k: v for k, v in shared.items() if k in parameters and k not in settings}
     for key, parameter in parameters.items():
@@ -140,12 +140,12 @@ def _fitting(value: Any, annotation: Any, label: str, make: Callable[[Written], 
     """`value` if the parameter can take it; words become choices or objects."""
     if typing.get_origin(annotation) is tuple or (isinstance(value, tuple) and annotation is None):
         return tuple(_fitting(v, float, label, make) for v in (value if isinstance(value, tuple) else (value,)))
-    choices = _choices(annotation)
+    words = choices(annotation)
     word = value.name if isinstance(value, Written) and not value.called else value
-    if choices and isinstance(word, str):
-        if word in choices:
+    if words and isinstance(word, str):
+        if word in words:
             return word
-        raise ValueError(f"{label} is {word!r}, but must be one of {', '.join(choices)}.")
+        raise ValueError(f"{label} is {word!r}, but must be one of {', '.join(words)}.")
     if isinstance(value, Written) and annotation not in _PLAIN:
         try:
             return make(value)
@@ -159,19 +159,3 @@ def _fitting(value: Any, annotation: Any, label: str, make: Callable[[Written], 
     if not fits and (known or isinstance(value, str)):
         raise ValueError(f"{label} is {word!r}, but must be {_PLAIN.get(annotation, 'a number')}.")
     return value
-
-
-def _annotation(maker: Any, key: str) -> Any:
-    try:
-        return typing.get_type_hints(maker).get(key)
-    except (NameError, TypeError):
-        return None
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    """The strings that a parameter annotated with a `Literal` can be."""
-    if typing.get_origin(annotation) is typing.Literal:
-        return tuple(c for c in typing.get_args(annotation) if isinstance(c, str))
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(c for part in typing.get_args(annotation) for c in _choices(part))
-    return ()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.oracles.base import VALUE
-from nashpo.plots.style import average, axes, check_prompt, item_names
+from nashpo.plots.style import axes, item_names, payoffs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +41,7 @@ def heatmap(
     >>> [tick.get_text() for tick in heatmap(game, order="win rate").get_yticklabels()]
     ['coffee', 'tea']
     """
-    tables = np.asarray(game.oracle.table(), float)
-    count = tables.shape[-1]
-    if prompt is None:
-        table = average(tables.reshape(len(tables), -1)[None], game)[0].reshape(count, count)
-    else:
-        table = tables[check_prompt(prompt, len(tables))]
+    (contexts, count), table = game.shape, payoffs(game, prompt)
     chosen = _order(order, table)
     shown = table[np.ix_(chosen, chosen)]
     centre = VALUE[game.scale]
@@ -59,8 +54,8 @@ def heatmap(
     _name_ticks(ax, [names[i] for i in chosen])
     if values if values is not None else count <= _WRITTEN:
         _write(ax, shown, (shown - centre) / reach, game.scale)
-    if len(tables) > 1:
-        ax.set_title(f"mean of {len(tables)} prompts" if prompt is None else f"prompt {prompt}", fontsize="medium")
+    if contexts > 1:
+        ax.set_title(f"mean of {contexts} prompts" if prompt is None else f"prompt {prompt}", fontsize="medium")
     probability = game.scale == "probability"
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
     bar.set_label("probability that row beats column" if probability else "log-odds that row beats column")

@@ -73,7 +73,7 @@ def ternary(ax: Any, size: tuple[float, float] = (5.6, 5.0)) -> Any:
 
     Raises `ValueError` for an Axes of another kind.
     """
-    import mpltern  # noqa: F401
+    import mpltern  # noqa: F401  registers the ternary projection
 
     ax = axes(ax, size, projection="ternary")
     if not hasattr(ax, "set_tlabel"):

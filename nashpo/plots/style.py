@@ -148,3 +148,11 @@ def name_values(axis: Any, values: np.ndarray, places: np.ndarray) -> None:
     axis.set_minor_formatter(NullFormatter())
     if len(values) <= 8 or values[0] == 0:
         axis.set_minor_locator(NullLocator())
+
+
+def payoffs(game: "Game", prompt: int | None) -> np.ndarray:
+    """The table `[A, A]` of one prompt, or the mean over the prompts with their weights where there is none."""
+    tables = np.asarray(game.oracle.table(), float)
+    if prompt is not None:
+        return tables[check_prompt(prompt, len(tables))]
+    return average(tables.reshape(len(tables), -1)[None], game)[0].reshape(tables.shape[1:])

@@ -6,7 +6,7 @@ import numpy as np
 
 from nashpo.describe import condorcet_winner, copeland_scores, margins, smith_set
 from nashpo.oracles.base import VALUE
-from nashpo.plots.style import COLOURS, average, axes, check_prompt, cut, ink, item_names
+from nashpo.plots.style import COLOURS, axes, cut, ink, item_names, payoffs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,12 +40,7 @@ def tournament(
     >>> len(tournament(game).patches), tournament(game).get_title()
     (3, 'Smith set: 3 of 3 items')
     """
-    tables = np.asarray(game.oracle.table(), float)
-    count = tables.shape[-1]
-    if prompt is None:
-        table = average(tables.reshape(len(tables), -1)[None], game)[0].reshape(count, count)
-    else:
-        table = tables[check_prompt(prompt, len(tables))]
+    (contexts, count), table = game.shape, payoffs(game, prompt)
     value = VALUE[game.scale]
     order = np.argsort(-copeland_scores(table, value), kind="stable")
     margin = margins(table[np.ix_(order, order)], value)
@@ -63,7 +58,7 @@ def tournament(
     _names(ax, angle, names, members)
     ax.set_aspect("equal")
     ax.axis("off")
-    which = "" if len(tables) == 1 else f", mean of {len(tables)} prompts" if prompt is None else f", prompt {prompt}"
+    which = "" if contexts == 1 else f", mean of {contexts} prompts" if prompt is None else f", prompt {prompt}"
     ax.set_title(f"Smith set: {members.sum()} of {count} items{which}", fontsize="medium")
     _legend(ax, margin, drawn, pairs, members, winner is not None)
     return ax

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import itertools
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 import nashpo.solvers
 from nashpo.nearest import nearest
+from nashpo.signature import annotations, choices
 from nashpo.stage import Harmonic
 from nashpo.studies.document import Document
 from nashpo.studies.values import SPACED, listed, number, positive, several, spaced
@@ -79,13 +79,13 @@ def _alternatives(document: Document, place: tuple[str, ...], entry: Mapping[str
     """All combinations of the settings that are lists of words."""
     maker = _Maker(document, place)
     kinds = maker.annotations(maker.find(entry["solver"]))
-    choices = {}
+    lists = {}
     for key, value in entry.items():
         if key != "solver" and listed(value) and len(value) and _is_tuple(kinds.get(key)) is False:
             words = all(isinstance(one, str) or _is_solver(one) for one in value)
             if words or kinds.get(key) in _WORDS:
-                choices[key] = value
-    return [dict(zip(choices, one, strict=True)) for one in itertools.product(*choices.values())]
+                lists[key] = value
+    return [dict(zip(lists, one, strict=True)) for one in itertools.product(*lists.values())]
 
 
 class _Maker:
@@ -103,12 +103,8 @@ class _Maker:
             self.document.wrong((*self.place, *keys), f": {error}")
 
     def annotations(self, maker: Any) -> dict[str, Any]:
-        parameters = inspect.signature(maker).parameters
-        try:
-            hints = typing.get_type_hints(maker)
-        except (NameError, TypeError):
-            hints = {}
-        return {key: hints.get(key, Any) for key in parameters}
+        known = annotations(maker)
+        return {key: known.get(key, Any) for key in inspect.signature(maker).parameters}
 
     def make(self, entry: Mapping[str, Any], shared: Mapping[str, Any], above: tuple[str, ...] = ()) -> Any:
         """The solver of a table; `shared` are settings that it takes over where it has none of its own."""
@@ -135,10 +131,10 @@ class _Maker:
 
     def value(self, value: Any, kind: Any, keys: tuple[str, ...], shared: Mapping[str, Any]) -> Any:
         """One setting: a number, a grid, a word, a tuple, or a solver of its own."""
-        choices = _choices(kind)
-        if choices or kind in _WORDS:
-            fits = value in choices if choices else type(value) is kind
-            words = f"one of {', '.join(choices)}" if choices else f"of type {kind.__name__}"
+        known = choices(kind)
+        if known or kind in _WORDS:
+            fits = value in known if known else type(value) is kind
+            words = f"one of {', '.join(known)}" if known else f"of type {kind.__name__}"
             return value if fits else self._wrong(keys, value, words)
         if _is_tuple(kind):
             entries = value if listed(value) else [value]
@@ -174,15 +170,6 @@ def _is_solver(value: Any) -> typing.TypeGuard[Mapping[str, Any]]:
 
 def _is_tuple(kind: Any) -> bool:
     return typing.get_origin(kind) is tuple
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    """The words that a setting annotated with a `Literal` can be."""
-    if typing.get_origin(kind) is typing.Literal:
-        return tuple(choice for choice in typing.get_args(kind) if isinstance(choice, str))
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return tuple(choice for part in typing.get_args(kind) for choice in _choices(part))
-    return ()
 
 
 def _short(value: Any) -> str:

@@ -26,7 +26,7 @@ class Plan(NamedTuple):
 def run_grid(games: Game, settings: Setting, plan: Plan) -> Lane:
     """Every game `[G]` with every setting `[S]`; arrays `[G, S, ...]` on the host."""
     count, width = _length(games), _length(settings)
-    lane_bytes = _lane_bytes(games, settings, plan)
+    lane_bytes = _lane_bytes(games, plan)
     table_bytes = _bytes(games) // count
     backend = plan.devices[0].platform
     row_bytes = max(1, _bytes(games.reference) // count)
@@ -83,7 +83,7 @@ def _bytes(tree: Any) -> int:
     return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
 
 
-def _lane_bytes(games: Game, settings: Setting, plan: Plan) -> int:
+def _lane_bytes(games: Game, plan: Plan) -> int:
     """About how much memory a lane needs: its trace, its state and what a step works with."""
     contexts, responses = games.reference.log_probs().shape[1:]
     item = np.asarray(jax.tree.leaves(games.oracle)[0]).dtype.itemsize

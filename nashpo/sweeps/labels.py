@@ -43,7 +43,8 @@ def labelled(
     shape = tuple(len(values) for values in axes.values())
     step = np.minimum(np.arange(1, -(-steps // every) + 1) * every, steps)
     dims = ("game", *axes)
-    size = max(game.shape[0] for game in games.values()), max(game.shape[1] for game in games.values())
+    shapes = [game.shape for game in games.values()]
+    size = max(contexts for contexts, _ in shapes), max(responses for _, responses in shapes)
     policy = np.full((len(games), *shape, *size), np.nan)
     taken, failed = (np.full((len(games), *shape), ABSENT) for _ in range(2))
     final = np.full((len(games), *shape), np.nan)
@@ -55,7 +56,7 @@ def labelled(
         failed[places] = lanes.failed.reshape(-1, *shape)
         final[places] = np.take_along_axis(lanes.trace["duality_gap"], lanes.done[..., None], -1).reshape(-1, *shape)
         for row, place in enumerate(places):
-            contexts, responses = list(games.values())[place].shape
+            contexts, responses = shapes[place]
             probs = np.exp(lanes.log_probs[row].reshape(*shape, *lanes.log_probs.shape[2:]))
             policy[(place, ..., slice(contexts), slice(responses))] = probs[..., :contexts, :responses]
         for name, values in lanes.trace.items():

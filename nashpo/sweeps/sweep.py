@@ -10,8 +10,8 @@ import numpy as np
 
 from nashpo.game import Game
 from nashpo.learners.base import Learner
-from nashpo.logspace import LOG_ZERO
 from nashpo.metrics import payoff_bound
+from nashpo.policies.tabular import Tabular
 from nashpo.run import Metric, as_solver, named_metrics, whole_number
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
@@ -149,8 +149,7 @@ def _starts(starts: Any, seeds: np.ndarray, games: Game) -> np.ndarray | None:
             f"starts has shape {np.shape(starts)}: give probabilities [seeds, responses] or [seeds, prompts, "
             f"responses] that sum to one, for {count} seeds and a game of {shape[0]} prompts and {shape[1]} responses."
         )
-    log = np.where(probs > 0, np.log(np.where(probs > 0, probs, 1.0)), LOG_ZERO)
-    return np.broadcast_to(log, (count, *shape))
+    return np.broadcast_to(np.asarray(Tabular.from_probs(probs).logits), (count, *shape))
 
 
 def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> None:
@@ -161,15 +160,15 @@ def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> 
     settings = grid(solver, None, np.arange(1), np.dtype(float))
     each = [jax.tree.map(lambda leaf, i=i: leaf[i].item(), settings.solver) for i in range(len(settings.seed))]
     weights = [None] if betas is None else [float(beta) for beta in betas]
-    first = next(iter(games.values()))
-    pairs = [(game, each[0], weights[0]) for game in games.values()]
-    pairs += [(first, one, beta) for one in each for beta in weights]
+    bounded = [(game, payoff_bound(game)) for game in games.values()]
+    runs = [(*game, each[0], weights[0]) for game in bounded]
+    runs += [(*bounded[0], one, beta) for one in each for beta in weights]
     said: dict[type[Warning], dict[str, None]] = {}
-    for game, one, beta in pairs:
+    for game, bound, one, beta in runs:
         game = game if beta is None else dataclasses.replace(game, beta=beta)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            one.check(game, payoff_bound(game))
+            one.check(game, bound)
         for warning in caught:
             said.setdefault(warning.category, {})[str(warning.message)] = None
     for category, messages in said.items():
