@@ -20,8 +20,40 @@ class Policy(Protocol):
 
 @runtime_checkable
 class EnumerablePolicy(Policy, Protocol):
-    """A policy whose responses can be listed."""
+    """A policy whose responses can be listed, and are numbered from 0 to A - 1."""
 
     def log_probs(self) -> Array:
         """Normalised log-probabilities `[X, A]`."""
         ...
+
+    def response(self, index: Array) -> Any:
+        """The responses `[..., ...]` of numbers `[...]`."""
+        ...
+
+    def index(self, responses: Any) -> Array:
+        """The numbers `[...]` of responses `[..., ...]`."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Policy, Protocol):
+    """A policy with parameters that a gradient can move."""
+
+    @property
+    def params(self) -> Any:
+        """What is trained: a pytree of arrays."""
+        ...
+
+    def with_params(self, params: Any) -> "Trainable":
+        """The policy with other parameters of the same structure."""
+        ...
+
+
+def enumerable(policy: Any) -> bool:
+    """Whether the responses of a policy can be listed.
+
+    >>> from nashpo.policies import Tabular
+    >>> enumerable(Tabular.from_probs([0.2, 0.8]))
+    True
+    """
+    return hasattr(policy, "log_probs")

@@ -42,6 +42,23 @@ class Tabular:
         """Probabilities, `[X, A]`."""
         return namespace(self.logits).exp(self.log_probs())
 
+    @property
+    def params(self) -> Array:
+        """What a gradient moves: the logits."""
+        return self.logits
+
+    def with_params(self, params: Array) -> "Tabular":
+        """The policy with other logits."""
+        return Tabular(params)
+
+    def response(self, index: Array) -> Array:
+        """A response is its number."""
+        return index
+
+    def index(self, responses: Array) -> Array:
+        """A response is its number."""
+        return responses
+
     def log_prob(self, prompts: Array, responses: Array) -> Array:
         """Log-probabilities `[B, K]` of response indices `[B, K]` to prompt indices `[B]`."""
         return self.log_probs()[prompts[:, None], responses]
