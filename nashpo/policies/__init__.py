@@ -7,11 +7,12 @@ from nashpo.policies.base import EnumerablePolicy, Policy, Trainable
 from nashpo.policies.tabular import Tabular, as_policy
 
 if TYPE_CHECKING:
+    from nashpo.policies.mixture import Mixture
     from nashpo.policies.neural import Neural
 
-__all__ = ["EnumerablePolicy", "Neural", "Policy", "Tabular", "Trainable", "as_policy"]
+__all__ = ["EnumerablePolicy", "Mixture", "Neural", "Policy", "Tabular", "Trainable", "as_policy"]
 
-_HOME = {"Neural": "neural"}
+_HOME = {"Mixture": "mixture", "Neural": "neural"}
 
 
 def __getattr__(name: str) -> Any:
