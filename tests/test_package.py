@@ -30,7 +30,7 @@ FLOORS = (
     {"oracles", "solver"},
     {"game"},
     {"metrics", "results", "tables", "players", "maxmin"},
-    {"equilibria", "learners", "solvers"},
+    {"equilibria", "learners", "preferences", "solvers"},
     {"mirror"},
     {"run", "callbacks"},
     {"checkpoint"},
@@ -206,7 +206,7 @@ def test_everything_public_is_documented(name):
 
 @pytest.mark.parametrize(
     "package",
-    [nashpo.solvers, nashpo.oracles, nashpo.plots, nashpo.testing, nashpo_games],
+    [nashpo.solvers, nashpo.oracles, nashpo.plots, nashpo.preferences, nashpo.testing, nashpo_games],
     ids=lambda p: p.__name__,
 )
 def test_everything_to_be_used_shows_how(package):

@@ -6,6 +6,7 @@ Matplotlib is imported when the first picture is drawn.
 """
 
 from nashpo.plots.beta_path import beta_path
+from nashpo.plots.calibration import calibration
 from nashpo.plots.flow import flow
 from nashpo.plots.gap import gap
 from nashpo.plots.heatmap import heatmap
@@ -19,6 +20,7 @@ __all__ = [
     "MOST_ARROWS",
     "MOST_BARS",
     "beta_path",
+    "calibration",
     "flow",
     "gap",
     "heatmap",

@@ -1,0 +1,168 @@
+"""Groups of annotators who vote alike, found by expectation maximisation."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from nashpo.logspace import log_softmax
+from nashpo.oracles.mixture import Mixture
+from nashpo.oracles.reward import BradleyTerry
+from nashpo.preferences.bradley_terry import corrected_wins, penalised_rewards, reward_objective
+from nashpo.preferences.comparisons import Comparisons
+from nashpo.preferences.losses import check_noise
+from nashpo.preferences.rows import random
+from nashpo.typing import Key, Scale
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnotatorGroups:
+    """Groups of annotators, each with rewards of its own.
+
+    >>> import jax
+    >>> data = Comparisons.from_pairs([0, 0], [1, 1], [1, 0], votes=9, annotators=[0, 1])
+    >>> found = fit_annotator_groups(data, 2, jax.random.key(0))
+    >>> found.rewards.shape, bool(np.all(np.diff(found.objectives) >= 0))
+    ((2, 1, 2), True)
+    """
+
+    oracle: Mixture
+    """One Bradley-Terry model per group; `weights` `[G]` are the groups' sizes, the largest first."""
+    responsibilities: np.ndarray
+    """`[U, G]`: how likely annotator u belongs to group g."""
+    objectives: np.ndarray
+    """`[T]`: the penalised log-likelihood after every iteration, in nats; it never falls."""
+    converged: bool
+    """Whether the last iteration changed it by less than the tolerance."""
+
+    @property
+    def rewards(self) -> np.ndarray:
+        """The groups' rewards, `[G, X, A]`: what `nashpo.maxmin.maxmin_rewards` takes."""
+        return np.stack([np.asarray(group.rewards) for group in self.oracle.annotators])  # type: ignore[attr-defined]
+
+    def groups(self) -> np.ndarray:
+        """The most likely group of every annotator, `[U]`."""
+        return self.responsibilities.argmax(axis=1)
+
+
+def fit_annotator_groups(
+    data: Comparisons,
+    groups: int,
+    key: Key,
+    assignment: Literal["soft", "hard"] = "soft",
+    penalty: float = 0.1,
+    flip: float = 0.0,
+    smoothing: float = 0.0,
+    restarts: int = 10,
+    steps: int = 500,
+    tol: float = 1e-8,
+    scale: Scale = "probability",
+) -> AnnotatorGroups:
+    """A mixture of Bradley-Terry models over annotators (MaxMin-RLHF, Chakraborty et al. 2024, arXiv:2402.08925).
+
+        max  sum_u log sum_g w_g exp(l_ug) - penalty / 2 sum |r_g|^2,     l_ug = log-likelihood of u's votes under r_g
+
+        soft: responsibility of g for u = w_g exp(l_ug) / sum_h w_h exp(l_uh)     (expectation maximisation)
+        hard: all of it to the g with the largest w_g exp(l_ug); the sum over g becomes a maximum (algorithm 2 of the
+        paper, which has no w_g)
+
+    Then `w_g` is the mean responsibility and `r_g` the Bradley-Terry fit of votes weighted by it. Neither step can
+    lower the objective. It has several maxima: the best of `restarts` random assignments is kept, each run until an
+    iteration gains less than `tol` (relative) or `steps` are done. A penalty (precision of the prior) keeps the
+    rewards of small groups finite. With `flip` the log-likelihood is the corrected one (see `targets`).
+
+    Raises `ValueError` for comparisons without annotators or of features, fewer annotators than groups, or a penalty
+    that is not positive.
+
+    >>> import jax
+    >>> data = Comparisons.from_pairs([0] * 6, [1] * 6, [1, 1, 1, 0, 0, 1], votes=9, annotators=range(6))
+    >>> found = fit_annotator_groups(data, 2, jax.random.key(0))
+    >>> found.groups().tolist(), found.oracle.weights.round(3).tolist()
+    ([0, 0, 0, 1, 1, 0], [0.667, 0.333])
+    """
+    if assignment not in ("soft", "hard"):
+        raise ValueError(f'assignment={assignment!r}: choose "soft" or "hard".')
+    if not (np.isfinite(penalty) and penalty > 0):
+        raise ValueError(f"penalty={penalty}: groups may be small, so the prior needs a positive precision.")
+    check_noise(flip, smoothing)
+    wins = corrected_wins(annotator_wins(data), flip, smoothing)
+    if not 1 <= groups <= len(wins):
+        raise ValueError(f"groups={groups}: there are {len(wins)} annotators, so choose between 1 and {len(wins)}.")
+    generator = random(key)
+    runs = []
+    for _ in range(max(1, restarts)):
+        start = np.eye(groups)[generator.permutation(np.arange(len(wins)) % groups)]
+        runs.append(_Run.from_start(wins, start, penalty, assignment == "hard").iterate(steps, tol))
+    best = max(runs, key=lambda run: run.objectives[-1])
+    order = np.argsort(-best.weights, kind="stable")
+    oracle = Mixture.of([BradleyTerry(best.rewards[g], scale) for g in order], best.weights[order])
+    return AnnotatorGroups(oracle, best.responsibilities[:, order], np.array(best.objectives), best.converged)
+
+
+def annotator_wins(data: Comparisons) -> np.ndarray:
+    """How often each item beat each other in the eyes of each annotator, `[U, X, A, A]`.
+
+    Raises `ValueError` for comparisons without annotators, or of features.
+
+    >>> annotator_wins(Comparisons.from_pairs([0, 0], [1, 1], [1.0, 0.0], annotators=[0, 1])).tolist()
+    [[[[0.0, 1.0], [0.0, 0.0]]], [[[0.0, 0.0], [1.0, 0.0]]]]
+    """
+    data.require_items("fit_annotator_groups")
+    if data.annotators is None:
+        raise ValueError("these comparisons do not say who voted: give annotators, a number for every row.")
+    count = int(data.annotators.max()) + 1
+    return np.stack([data.take(data.annotators == u).wins() for u in range(count)])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """Expectation maximisation from one start."""
+
+    wins: np.ndarray
+    penalty: float
+    hard: bool
+    weights: np.ndarray
+    rewards: np.ndarray
+    responsibilities: np.ndarray
+    objectives: tuple[float, ...] = ()
+    converged: bool = False
+
+    @classmethod
+    def from_start(cls, wins: np.ndarray, responsibilities: np.ndarray, penalty: float, hard: bool) -> "_Run":
+        """The models of an assignment `[U, G]`."""
+        rewards = np.zeros((responsibilities.shape[1], *wins.shape[1:-1]))
+        return cls(wins, penalty, hard, np.ones(1), rewards, responsibilities).maximised()
+
+    def maximised(self) -> "_Run":
+        """The M step: sizes and rewards of the groups."""
+        pooled = np.einsum("ug,uxij->gxij", self.responsibilities, self.wins)
+        rewards = penalised_rewards(pooled, self.penalty, self.rewards)
+        return dataclasses.replace(self, weights=self.responsibilities.mean(axis=0), rewards=rewards)
+
+    def joint(self) -> np.ndarray:
+        """`log w_g + l_ug`, `[U, G]`; a group of nobody gets no one."""
+        behind = np.logaddexp(0.0, self.rewards[..., None, :] - self.rewards[..., :, None])
+        likelihoods = -np.einsum("uxij,gxij->ug", self.wins, behind)
+        log_weights = np.log(np.where(self.weights > 0, self.weights, 1.0))
+        return likelihoods + np.where(self.weights > 0, log_weights, -1e12)
+
+    def expected(self) -> "_Run":
+        """The E step: responsibilities, and the objective before the next M step."""
+        joint = self.joint()
+        prior = float(np.sum(reward_objective(np.zeros_like(self.wins[0]), self.rewards, self.penalty)))
+        if self.hard:
+            found = np.eye(len(self.weights))[joint.argmax(axis=1)]
+            total = float(joint.max(axis=1).sum())
+        else:
+            found = np.exp(log_softmax(joint))
+            total = float(np.logaddexp.reduce(joint, axis=1).sum())
+        return dataclasses.replace(self, responsibilities=found, objectives=(*self.objectives, total + prior))
+
+    def iterate(self, steps: int, tol: float) -> "_Run":
+        """E and M steps in turn until the objective stands still."""
+        run = self.expected()
+        for _ in range(steps):
+            run = run.maximised().expected()
+            if run.objectives[-1] - run.objectives[-2] <= tol * (1 + abs(run.objectives[-1])):
+                return dataclasses.replace(run, converged=True)
+        return run

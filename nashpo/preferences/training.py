@@ -1,0 +1,199 @@
+"""Fitting the parameters of a preference model by gradients: compiled chunks, early stopping, errors with names."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nashpo.preferences.comparisons import Comparisons
+from nashpo.preferences.losses import check_noise, check_penalty, targets
+from nashpo.typing import Array, Key, Scalar
+
+
+class Scored(Protocol):
+    """What `fit` can train: a pytree record with parameters that gives every comparison log-odds."""
+
+    @property
+    def params(self) -> Any:
+        """The arrays that are trained, any pytree."""
+        ...
+
+    def with_params(self, params: Any) -> Any:
+        """The same model with other parameters."""
+        ...
+
+    def scores(self, prompts: Array, left: Array, right: Array) -> Array:
+        """Log-odds `[N]` of `left` against `right`, each `[N]` or `[N, D]`, for prompts `[N]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """How parameters are fitted.
+
+    Without an `optimizer`: L-BFGS with a line search on the whole likelihood, until the largest entry of the gradient
+    (per vote) is below `tol`. With one (any Optax optimizer, as a function of the learning rate): `steps` of it, on
+    `batch` rows drawn at random or on all. Every `every` steps the held-out likelihood is looked at, if there is one:
+    the best parameters are kept, and training stops after `patience` looks without a better one.
+
+    >>> Training(optimizer=optax.adam, learning_rate=3e-3, batch=64).steps
+    1000
+    """
+
+    steps: int = 1000
+    optimizer: Callable[[Any], Any] | None = None
+    learning_rate: float = 1e-2
+    batch: int | None = None
+    every: int = 50
+    patience: int | None = 10
+    tol: float = 1e-7
+
+
+class Fitted(NamedTuple):
+    """A trained model and how the training went.
+
+    >>> Fitted(model=None, losses=np.array([0.7, 0.6]), held_out=np.array([]), converged=False).losses[-1]
+    np.float64(0.6)
+    """
+
+    model: Any
+    """The model with its best parameters."""
+    losses: np.ndarray
+    """`[T]`: minus the objective per vote after every step, in nats (of the batch, where there is one)."""
+    held_out: np.ndarray
+    """Minus the held-out log-likelihood per vote after every look; empty without held-out comparisons."""
+    converged: bool
+    """Whether the gradient vanished or the held-out likelihood stopped improving."""
+
+
+def fit(
+    model: Any,
+    data: Comparisons,
+    key: Key,
+    training: Training | None = None,
+    held_out: Comparisons | None = None,
+    penalty: float = 0.0,
+    flip: float = 0.0,
+    smoothing: float = 0.0,
+) -> Fitted:
+    """The parameters that make the votes most likely, from those the model has.
+
+        max_params  sum_n votes_n (t_n s_n - log(1 + exp(s_n))) - penalty / 2 |params|^2
+
+    with `s = model.scores(prompts, left, right)` and `t = targets(share, flip, smoothing)`. The held-out likelihood is
+    that of the same targets without the penalty. The key draws the batches.
+
+    Raises `ValueError` for a batch without an optimizer, a flip or penalty that cannot be, or a gradient that is not
+    finite (the step and the parameter are named).
+
+    >>> from nashpo.preferences import Perceptron, RewardModel
+    >>> from flax import nnx
+    >>> model = RewardModel.from_module(Perceptron(2, 1, hidden=(), rngs=nnx.Rngs(0)))
+    >>> data = Comparisons.from_pairs(np.eye(2), np.eye(2)[::-1], share=[0.75, 0.25])
+    >>> found = fit(model, data, jax.random.key(0))
+    >>> table = found.model.over(np.eye(2)[None]).table()
+    >>> found.converged, round(float(table[0, 0, 1]), 4)
+    (True, 0.75)
+    """
+    training = training or Training()
+    check_noise(flip, smoothing)
+    check_penalty(penalty)
+    if training.batch is not None and training.optimizer is None:
+        raise ValueError(f"batch={training.batch}: L-BFGS needs all rows at once; give an optimizer, as optax.adam.")
+    if training.steps < 1 or training.every < 1:
+        raise ValueError(f"steps={training.steps} and every={training.every}: both must be at least 1.")
+    like = jnp.asarray(jax.tree.leaves(model.params)[0]).dtype
+    rows = _rows(data, like, flip, smoothing)
+    total = float(np.sum(data.votes))
+    check = None if held_out is None else _rows(held_out, like, flip, smoothing)
+    optimizer = training.optimizer or _lbfgs
+    carry = _start(model, training.learning_rate, optimizer)
+    best, seen, losses, worse, done = model.params, [], [], 0, 0
+    while done < training.steps:
+        count = min(training.every, training.steps - done)
+        carry, (values, slopes, finite) = _chunk(
+            model, carry, rows, key, penalty / total, training.learning_rate, done, optimizer, training.batch, count
+        )
+        _require_finite(np.asarray(finite), model.params, done)
+        losses.append(np.asarray(values))
+        done += count
+        if check is None:
+            best = carry[0]
+        else:
+            value = float(_loss(carry[0], model, check, 0.0))
+            worse = worse + 1 if seen and value >= min(seen) else 0
+            best = best if worse else carry[0]
+            seen.append(value)
+            if training.patience is not None and worse >= training.patience:
+                break
+        if training.optimizer is None and slopes[-1] < training.tol:
+            break
+    converged = done < training.steps or bool(training.optimizer is None and slopes[-1] < training.tol)
+    return Fitted(model.with_params(best), np.concatenate(losses), np.array(seen), converged)
+
+
+def _rows(data: Comparisons, dtype: Any, flip: float, smoothing: float) -> tuple[Array, ...]:
+    """Prompts, sides, targets and relative votes as arrays of JAX."""
+    sides = [jnp.asarray(side, None if side.ndim == 1 else dtype) for side in (data.left, data.right)]
+    weights = data.votes / data.votes.mean()
+    label = targets(data.share, flip, smoothing)
+    return jnp.asarray(data.prompts), *sides, jnp.asarray(label, dtype), jnp.asarray(weights, dtype)
+
+
+def _lbfgs(learning_rate: Any) -> Any:
+    return optax.lbfgs()
+
+
+def _loss(params: Any, model: Any, rows: tuple[Array, ...], penalty: Scalar) -> Array:
+    """Minus the objective per vote."""
+    prompts, left, right, label, weights = rows
+    scores = model.with_params(params).scores(prompts, left, right)
+    likelihood = jnp.mean(weights * (jax.nn.softplus(scores) - label * scores))
+    return likelihood + penalty / 2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+
+
+def _start(model: Any, learning_rate: float, optimizer: Callable) -> tuple[Any, Any]:
+    params = jax.tree.map(jnp.asarray, model.params)
+    return params, optax.with_extra_args_support(optimizer(learning_rate)).init(params)
+
+
+@functools.partial(jax.jit, static_argnames=("optimizer", "batch", "count"))
+def _chunk(model, carry, rows, key, penalty, learning_rate, done, optimizer, batch, count):
+    """`count` steps: the new parameters, and for every step the loss, the largest slope, which slopes are finite."""
+    update = optax.with_extra_args_support(optimizer(learning_rate)).update
+
+    def step(carry, index):
+        params, state = carry
+        drawn = rows
+        if batch is not None:
+            chosen = jax.random.randint(jax.random.fold_in(key, index), (batch,), 0, len(rows[0]))
+            drawn = tuple(part[chosen] for part in rows)
+
+        def objective(params):
+            return _loss(params, model, drawn, penalty)
+
+        value, slope = jax.value_and_grad(objective)(params)
+        leaves = jax.tree.leaves(slope)
+        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
+        moves, state = update(slope, state, params, value=value, grad=slope, value_fn=objective)
+        return (optax.apply_updates(params, moves), state), (value, largest, finite)
+
+    return jax.lax.scan(step, carry, done + jnp.arange(count))
+
+
+def _require_finite(finite: np.ndarray, params: Any, done: int) -> None:
+    """Raise at the first step with a slope that is not finite, naming the parameter."""
+    bad = np.argwhere(~finite)
+    if len(bad):
+        step, leaf = bad[0].tolist()
+        path = jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(params)[0][leaf][0])
+        raise ValueError(
+            f"step {done + step + 1}: the gradient of params{path} is not finite: lower the learning rate, raise the "
+            "penalty, or look for extreme features."
+        )
