@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,9 @@ import numpy as np
 from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax
-from nashpo.oracles.base import EnumerableOracle
+from nashpo.oracles.base import EnumerableOracle, Oracle
 from nashpo.oracles.table import Table
-from nashpo.policies.base import EnumerablePolicy
+from nashpo.policies.base import EnumerablePolicy, Policy
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Scale
@@ -42,15 +43,15 @@ class Game:
         cls,
         P: Array,
         beta: Scalar = 0.0,
-        reference: Array | None = None,
+        reference: Policy | Array | None = None,
         prompts: Array | None = None,
         items: Sequence[str] | None = None,
         scale: Scale = "probability",
     ) -> "Game":
         """The game of a table `P`, `[A, A]` or `[X, A, A]`: `P[i, j]` is how likely i is preferred to j.
 
-        `beta >= 0` is the weight of the KL penalty, `reference` the probabilities `[A]` or `[X, A]` it is
-        measured from (uniform if None), `prompts` the weights `[X]` of the prompts (equal if None), `items` the
+        `beta >= 0` is the weight of the KL penalty, `reference` the probabilities `[A]` or `[X, A]`, or the policy, it
+        is measured from (uniform if None), `prompts` the weights `[X]` of the prompts (equal if None), `items` the
         names of the responses. With `scale="score"` the table holds log-odds, `P + P^T = 0`. Arrays stay in the
         library (NumPy or JAX) and precision in which they come.
 
@@ -69,29 +70,37 @@ class Game:
     @classmethod
     def from_oracle(
         cls,
-        oracle: EnumerableOracle,
+        oracle: Oracle,
         beta: Scalar = 0.0,
-        reference: Array | None = None,
+        reference: Policy | Array | None = None,
         prompts: Array | None = None,
         items: Sequence[str] | None = None,
     ) -> "Game":
-        """The game of any oracle over responses that can be listed; arguments as in `from_table`.
+        """The game of any oracle; arguments as in `from_table`, and `reference` may be a policy.
+
+        An oracle that cannot list its responses needs a policy as `reference` and the weights of its prompts.
 
         >>> from nashpo.oracles import Table
         >>> Game.from_oracle(Table(np.full((2, 3, 3), 0.5)), beta=0.1).shape
         (2, 3)
         """
-        contexts, responses = oracle.shape
         leaves = jax.tree.leaves(oracle)
         check = getattr(oracle, "check", None)
         if check is not None and not any(isinstance(leaf, Tracer) for leaf in leaves):
             check()
-        dtype = leaves[0].dtype
         _check_beta(beta)
-        if reference is None:
-            logits = np.full((contexts, responses), -math.log(responses), dtype)
+        beta = float(beta) if isinstance(beta, int) else beta
+        if not hasattr(oracle, "win_rates"):
+            return cls(oracle, *_unlisted(oracle, beta, reference, prompts))  # type: ignore[arg-type]
+        contexts, responses = oracle.shape  # type: ignore[attr-defined]  it lists its responses
+        dtype = leaves[0].dtype
+        if hasattr(reference, "log_prob"):
+            start = _fitting(reference, (contexts, responses))
+        elif reference is None:
+            start = Tabular(np.full((contexts, responses), -math.log(responses), dtype), normalised=True)
         else:
-            logits = _reference_logits(reference, (contexts, responses), items).astype(dtype)
+            logits = _reference_logits(reference, (contexts, responses), items).astype(dtype)  # type: ignore[arg-type]
+            start = Tabular(logits, normalised=True)
         if prompts is None:
             weights = np.full(contexts, 1.0 / contexts, dtype)
         elif isinstance(prompts, Tracer):
@@ -99,8 +108,7 @@ class Game:
         else:
             weights = _prompt_weights(prompts, contexts).astype(dtype)
         names = None if items is None else validate_items(items, responses)
-        beta = float(beta) if isinstance(beta, int) else beta
-        return cls(oracle, Tabular(logits, normalised=True), beta, weights, names)
+        return cls(oracle, start, beta, weights, names)  # type: ignore[arg-type]  it lists its responses
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -118,9 +126,46 @@ class Game:
 
     def __repr__(self) -> str:
         """One line for people."""
-        contexts, responses = self.shape
+        contexts, responses = self.shape if enumerable_game(self) else (len(self.prompts), "unlisted")
         scale = "win probabilities" if self.scale == "probability" else "scores (log-odds)"
         return f"Game({responses} responses, {contexts} prompt{'s' * (contexts > 1)}, beta={self.beta}, {scale})"
+
+
+def precision(game: Game) -> Array:
+    """A zero in the precision in which a game is computed, that of its prompts' weights.
+
+    >>> str(precision(Game.from_table(np.full((2, 2), 0.5, np.float32))).dtype)
+    'float32'
+    """
+    return jnp.zeros((), jnp.result_type(game.prompts))
+
+
+def enumerable_game(game: Game) -> bool:
+    """Whether the responses of a game can be listed, so that its duality gap is known.
+
+    >>> enumerable_game(Game.from_table(np.full((2, 2), 0.5)))
+    True
+    """
+    return hasattr(game.oracle, "win_rates")
+
+
+def _unlisted(oracle: Any, beta: Scalar, reference: Any, prompts: Any) -> tuple[Any, Scalar, np.ndarray]:
+    """Reference, beta and weights of a game whose responses cannot be listed."""
+    name = type(oracle).__name__
+    if not hasattr(reference, "log_prob"):
+        raise ValueError(f"{name} cannot list its responses: give the reference as a policy (log_prob, sample).")
+    if prompts is None:
+        raise ValueError(f"{name} does not say how many prompts there are: give their weights, for example [1.0].")
+    return reference, beta, _prompt_weights(prompts, np.size(prompts)).astype(jnp.result_type(float))
+
+
+def _fitting(policy: Any, shape: tuple[int, int]) -> Any:
+    """A reference that lists its responses must have those of the game."""
+    if hasattr(policy, "log_probs"):
+        found = jax.eval_shape(lambda policy: policy.log_probs(), policy).shape
+        if found != shape:
+            raise ValueError(f"reference: the policy's [prompts, responses] are {found}, those of the game {shape}.")
+    return policy
 
 
 def _like(original: object, cleaned: np.ndarray) -> Array:

@@ -1,15 +1,16 @@
 """An update rule and a learner make a solver."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nashpo.game import Game
+from nashpo.game import Game, precision
 from nashpo.learners.base import Learner
 from nashpo.learners.exact import Exact
-from nashpo.policies.base import EnumerablePolicy, Policy
-from nashpo.stage import Slot, UpdateRule
+from nashpo.policies.base import Policy
+from nashpo.stage import Slot, StepSizeWarning, UpdateRule
 from nashpo.struct import record
 from nashpo.typing import Array, Key
 
@@ -42,18 +43,25 @@ class Mirror:
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse or warn of settings of the rule that do not fit the game."""
-        self.rule.check(game, bound)
+        with warnings.catch_warnings():
+            if getattr(self.learner, "partial", False):
+                warnings.simplefilter("ignore", StepSizeWarning)
+            self.rule.check(game, bound)
+        check = getattr(self.learner, "check", None)
+        if check is not None:
+            check(self.rule, game)
 
-    def init(self, game: Game, start: EnumerablePolicy) -> MirrorState:
+    def init(self, game: Game, start: Policy) -> MirrorState:
         """The state before the first step: every slot holds `start`."""
-        policy = self.learner.init(start, jnp.asarray(game.reference.log_probs()))
+        like = precision(game)
+        policy = self.learner.init(start, like)
         names = ("now", *self._past(), *self.rule.stored)
-        average = policy if self.rule.report == "average" else None
+        average = self.learner.mean(policy, like) if self.rule.report == "average" else None
         return MirrorState(dict.fromkeys(names, policy), average, self.learner.carry(policy), jnp.zeros((), jnp.int32))
 
     def step(self, game: Game, state: MirrorState, key: Key) -> tuple[MirrorState, dict[str, Array]]:
         """One step of the rule: its stages in order, then its moves, then the history moves on."""
-        like = jnp.asarray(game.reference.log_probs())
+        like = precision(game)
         count = state.step.astype(like.dtype)
         slots = {"reference": self.learner.init(game.reference, like), **state.slots}
         carry, infos = state.carry, {}

@@ -1,6 +1,48 @@
-"""How policies reach what an update rule asks for."""
+"""How policies reach what an update rule asks for; those that need optax are imported when they are first used."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from nashpo.learners.base import Learner
 from nashpo.learners.exact import Exact
 
-__all__ = ["Exact", "Learner"]
+if TYPE_CHECKING:
+    from nashpo.learners.extrapolate import Extrapolate
+    from nashpo.learners.gains import Batch, Fresh, Listed
+    from nashpo.learners.regression import Regression
+    from nashpo.learners.sampled import Sampled
+    from nashpo.learners.samplers import FromOpponent, FromReference, FromStart, Uniform
+
+__all__ = [
+    "Batch",
+    "Exact",
+    "Extrapolate",
+    "Fresh",
+    "FromOpponent",
+    "FromReference",
+    "FromStart",
+    "Learner",
+    "Listed",
+    "Regression",
+    "Sampled",
+    "Uniform",
+]
+
+_HOME = {
+    "Batch": "gains",
+    "Extrapolate": "extrapolate",
+    "Fresh": "gains",
+    "FromOpponent": "samplers",
+    "FromReference": "samplers",
+    "FromStart": "samplers",
+    "Listed": "gains",
+    "Regression": "regression",
+    "Sampled": "sampled",
+    "Uniform": "samplers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nashpo.learners' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"nashpo.learners.{_HOME[name]}"), name)

@@ -47,7 +47,7 @@ class Neural:
         ValueError: Linear maps contexts of shape (2, 2) to (2, 3), but a policy over 5 responses needs logits (2, 5).
         """
         policy = cls(*split_module(module, contexts))
-        shape, name = jax.eval_shape(lambda p: p.logits(p.contexts), policy), type(module).__name__
+        shape, name = jax.eval_shape(lambda p: p.outputs(p.contexts), policy), type(module).__name__
         given = np.shape(contexts)
         wanted = (*given[:1], shape.shape[-1] if responses is None and shape.shape else responses)
         if shape.shape != wanted or len(wanted) != 2:
@@ -67,13 +67,13 @@ class Neural:
         """The policy with other parameters of the same structure."""
         return Neural(params, self.contexts, self.rest, self.graph)
 
-    def logits(self, contexts: Array) -> Array:
+    def outputs(self, contexts: Array) -> Array:
         """The network's outputs `[B, A]` for contexts `[B, ...]`."""
         return self.module()(contexts)  # type: ignore[operator]  a module is called
 
     def log_probs(self) -> Array:
         """Normalised log-probabilities, `[X, A]`."""
-        return log_softmax(self.logits(jnp.asarray(self.contexts)))
+        return log_softmax(self.outputs(jnp.asarray(self.contexts)))
 
     def probs(self) -> Array:
         """Probabilities, `[X, A]`."""
@@ -81,12 +81,12 @@ class Neural:
 
     def log_prob(self, prompts: Array, responses: Array) -> Array:
         """Log-probabilities `[B, K]` of response numbers `[B, K]` to prompt numbers `[B]`."""
-        log_probs = log_softmax(self.logits(jnp.asarray(self.contexts)[prompts]))
+        log_probs = log_softmax(self.outputs(jnp.asarray(self.contexts)[prompts]))
         return jnp.take_along_axis(log_probs, responses, axis=-1)
 
     def sample(self, key: Key, prompts: Array, count: int) -> Array:
         """Response numbers `[B, count]`, independent draws for each prompt number of `[B]`."""
-        logits = self.logits(jnp.asarray(self.contexts)[prompts])
+        logits = self.outputs(jnp.asarray(self.contexts)[prompts])
         return jax.random.categorical(key, logits[:, None, :], shape=(len(prompts), count))
 
     def response(self, index: Array) -> Array:

@@ -1,0 +1,91 @@
+"""Everything that a stage needs from samples, computed once."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashpo.learners.losses.base import Loss, Samples
+from nashpo.learners.samplers import Sampler, Scene
+from nashpo.typing import Array, Key
+
+
+class Recipe(NamedTuple):
+    """How much is sampled, from where, and what is measured."""
+
+    prompts: int | None
+    responses: int
+    sampler: Sampler
+    gains: Any
+    selection: Any
+    loss: Loss
+
+
+def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
+    """Prompts, responses, the anchor's log-probabilities, and gains or labels; nothing here is differentiated."""
+    asked, drawn, judged, chosen = jax.random.split(key, 4)
+    prompts, weights = _prompts(recipe, asked, scene)
+    responses = recipe.sampler.draw(drawn, prompts, recipe.responses, scene)
+    reference = scene.slots["reference"].log_prob(prompts, responses)
+    samples = Samples(
+        prompts=prompts,
+        weights=weights,
+        responses=responses,
+        anchor=_anchor(prompts, responses, scene),
+        reference=reference,
+        gains=None,
+        labels=None,
+        **_all_pairs(len(prompts), recipe.responses, weights.dtype),
+    )
+    if recipe.loss.reads == "gains" and scene.stage.opponents:
+        samples = samples._replace(gains=recipe.gains.estimate(judged, prompts, responses, scene))
+    elif recipe.loss.reads == "gains":
+        samples = samples._replace(gains=jnp.zeros(reference.shape, weights.dtype))
+    if recipe.selection is not None:
+        samples = recipe.selection.select(chosen, samples, scene)
+    if recipe.loss.reads == "labels":
+        samples = samples._replace(labels=_labels(judged, samples, scene))
+    return jax.lax.stop_gradient(samples)
+
+
+def _prompts(recipe: Recipe, key: Key, scene: Scene) -> tuple[Array, Array]:
+    """Every prompt with its weight, or as many draws as are asked for with equal ones."""
+    weights = jnp.asarray(scene.game.prompts)
+    if recipe.prompts is None:
+        return jnp.arange(len(weights)), weights
+    count = recipe.prompts
+    drawn = jax.random.categorical(key, jnp.log(weights), shape=(count,)) if len(weights) > 1 else jnp.zeros(count, int)
+    return drawn, jnp.full(count, 1.0 / count, weights.dtype)
+
+
+def _anchor(prompts: Array, responses: Any, scene: Scene) -> Array:
+    """`sum_k a_k log pi_k(y)`, `[B, K]`; a slot with a weight of exactly 0 is not evaluated."""
+    terms = [
+        weight * scene.slots[name].log_prob(prompts, responses)
+        for name, weight in scene.stage.anchor.items()
+        if isinstance(weight, jax.core.Tracer) or np.ndim(weight) or weight != 0
+    ]
+    return sum(terms[1:], terms[0])
+
+
+def _all_pairs(batch: int, responses: int, dtype: Any) -> dict[str, Array]:
+    """Every pair of the responses to a prompt, all alike."""
+    left, right = np.triu_indices(responses, 1)
+    shape = (batch, len(left))
+    sides = {"left": left, "right": right}
+    each = {name: jnp.broadcast_to(jnp.asarray(side), shape) for name, side in sides.items()}
+    return each | {"pairs": jnp.full(shape, 1.0 / max(len(left), 1), dtype)}
+
+
+def _labels(key: Key, samples: Samples, scene: Scene) -> Array:
+    """Payoffs `[B, M]` of the left response of every pair against the right one."""
+
+    def side(positions: Array) -> Any:
+        def pick(leaf: Array) -> Array:
+            index = positions.reshape(positions.shape + (1,) * (leaf.ndim - 2))
+            return jnp.take_along_axis(leaf, index, axis=1)
+
+        return jax.tree.map(pick, samples.responses)
+
+    return jnp.asarray(scene.game.oracle.compare(key, samples.prompts, side(samples.left), side(samples.right)))

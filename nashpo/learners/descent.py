@@ -1,0 +1,99 @@
+"""Gradient steps on the parameters of a policy."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nashpo.typing import Array
+
+
+def check_optimizer(name: str, optimizer: Any, learning_rate: Any) -> None:
+    """Refuse what is no optimizer or no learning rate; `name` is the learner that it is a setting of.
+
+    >>> check_optimizer("Regression", optax.adam, -1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: Regression(learning_rate=-1.0): must be a positive finite number or an optax schedule.
+    """
+    if not callable(optimizer):
+        raise ValueError(
+            f"{name}(optimizer={type(optimizer).__name__}): give a function from a learning rate to an optax "
+            "transformation, for example optax.adam or lambda rate: optax.chain(optax.clip_by_global_norm(1.0), "
+            "optax.adamw(rate))."
+        )
+    if callable(learning_rate) or isinstance(learning_rate, jax.core.Tracer):
+        return
+    rate = jnp.asarray(learning_rate)
+    if not bool(jnp.all((rate > 0) & jnp.isfinite(rate))):
+        raise ValueError(
+            f"{name}(learning_rate={learning_rate}): must be a positive finite number or an optax schedule."
+        )
+
+
+def start_descent(optimizer: Any, learning_rate: Any, params: Any) -> Any:
+    """The optimizer's state before the first step.
+
+    >>> start_descent(optax.sgd, 0.1, jnp.zeros(2))
+    (EmptyState(), EmptyState())
+    """
+    return optimizer(_rate(learning_rate, params)).init(params)
+
+
+def descend(
+    optimizer: Any, learning_rate: Any, loss: Callable[[Any], Array], params: Any, state: Any
+) -> tuple[Any, Any, dict[str, Array]]:
+    """One step of gradient descent: the new parameters and state, the loss and the norm of the gradient before it.
+
+    >>> descend(optax.sgd, 0.25, lambda x: jnp.sum(x**2), jnp.ones(2), optax.sgd(0.25).init(jnp.ones(2)))[0].tolist()
+    [0.5, 0.5]
+    """
+    value, gradient = jax.value_and_grad(loss)(params)
+    return (*step(optimizer, learning_rate, gradient, params, state), _info(value, gradient))
+
+
+def step(optimizer: Any, learning_rate: Any, gradient: Any, params: Any, state: Any) -> tuple[Any, Any]:
+    """The parameters and the optimizer's state after a step along a gradient.
+
+    >>> step(optax.sgd, 0.5, jnp.ones(2), jnp.ones(2), optax.sgd(0.5).init(jnp.ones(2)))[0].tolist()
+    [0.5, 0.5]
+    """
+    updates, state = optimizer(_rate(learning_rate, params)).update(gradient, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def accumulated(
+    loss: Callable[[Any, Any], Array], params: Any, batch: Any, microbatch: int | None
+) -> tuple[Array, Any]:
+    """The loss of a batch, a sum over its rows, and its gradient, in pieces of `microbatch` rows.
+
+    >>> def loss(x, rows):
+    ...     return jnp.sum((x * rows) ** 2)
+    >>> [float(part) for part in accumulated(loss, jnp.ones(()), jnp.arange(4.0), microbatch=2)]
+    [14.0, 28.0]
+    """
+    rows = len(jax.tree.leaves(batch)[0])
+    if microbatch is None or microbatch >= rows:
+        return jax.value_and_grad(loss)(params, batch)
+    pieces = jax.tree.map(lambda leaf: leaf.reshape(rows // microbatch, microbatch, *leaf.shape[1:]), batch)
+
+    def add(total: Any, piece: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(params, piece)), None
+
+    shapes = jax.eval_shape(jax.value_and_grad(loss), params, jax.tree.map(lambda leaf: leaf[0], pieces))
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.scan(add, zero, pieces)[0]
+
+
+def _info(value: Array, gradient: Any) -> dict[str, Array]:
+    return {"loss": value, "gradient_norm": optax.global_norm(gradient)}
+
+
+def _rate(learning_rate: Any, params: Any) -> Any:
+    """A schedule as it is, a number in the precision of the parameters."""
+    if callable(learning_rate):
+        return learning_rate
+    dtype = jnp.result_type(*jax.tree.leaves(params))
+    return jnp.asarray(learning_rate, dtype)

@@ -1,0 +1,94 @@
+"""How often each sampled response wins: estimates of `g(y) = sum_j w_j payoff(y, nu_j)`."""
+
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from nashpo.learners.blends import opponent_probs
+from nashpo.learners.samplers import Scene, sample_blend
+from nashpo.struct import record, static
+from nashpo.typing import Array, Key
+
+
+class Gains(Protocol):
+    """Estimates the gains of responses `[B, K, ...]`."""
+
+    laws: ClassVar[frozenset[str] | None]
+    """The laws of responses for which the estimate is one; None for any."""
+
+    def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
+        """`[B, K]`."""
+        ...
+
+
+@record
+class Fresh:
+    """The mean payoff against `count` fresh samples of every opponent, the same ones for all responses of a prompt.
+
+    Unbiased, whatever law the responses come from: `E g_hat(y) = sum_j w_j payoff(y, nu_j)`.
+    """
+
+    count: int = static(default=1)
+    laws: ClassVar[frozenset[str] | None] = None
+
+    def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
+        """`[B, K]`."""
+        total: Any = 0.0
+        for index, opponent in enumerate(scene.stage.opponents):
+            drawn, asked = jax.random.split(jax.random.fold_in(key, index))
+            rivals = sample_blend(drawn, opponent.blend, prompts, self.count, scene)
+            payoffs = compare_all(scene.game.oracle, asked, prompts, responses, rivals)
+            total = total + opponent.weight * jnp.mean(payoffs, -1)
+        return total
+
+
+@record
+class Listed:
+    """The exact gains, from an oracle whose responses can be listed."""
+
+    laws: ClassVar[frozenset[str] | None] = None
+
+    def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
+        """`[B, K]`; a noisy oracle draws."""
+        gains = scene.game.oracle.win_rates(opponent_probs(scene.stage.opponents, scene.slots), key)
+        index = scene.slots["reference"].index(responses)
+        return gains[prompts[:, None], index]
+
+
+@record
+class Batch:
+    """The mean payoff against the other responses to the same prompt, which must be drawn from the opponent (or from the
+    policy that is trained, in self-play).
+
+    Leave-one-out, `g_hat(y_k) = sum_{l != k} payoff(y_k, y_l) / (K - 1)`, is unbiased for each response: the win rate
+    in the batch of SPO (Swamy et al. 2024, arXiv:2401.04056). With `own=True` a response meets itself as well and draws,
+    `sum_l payoff(y_k, y_l) / K`, which shrinks each gain towards the value by `(K - 1) / K`; for squared errors of pairs
+    from the same batch it is this one whose gradient is unbiased, because the two responses of a pair met each other.
+    """
+
+    own: bool = static(default=False)
+    laws: ClassVar[frozenset[str] | None] = frozenset({"opponent", "start"})
+
+    def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
+        """`[B, K]`."""
+        payoffs = compare_all(scene.game.oracle, key, prompts, responses, responses)
+        count = payoffs.shape[-1]
+        same = jnp.eye(count, dtype=bool)
+        payoffs = jnp.where(same, scene.game.oracle.value if self.own else 0.0, payoffs)
+        return jnp.sum(payoffs, -1) / (count if self.own else count - 1)
+
+
+def compare_all(oracle: Any, key: Key, prompts: Array, left: Any, right: Any) -> Array:
+    """Payoffs `[B, K, M]` of every left response `[B, K, ...]` against every right one `[B, M, ...]`.
+
+    >>> import numpy as np
+    >>> from nashpo.oracles import Table
+    >>> table = Table(np.array([[[0.5, 1.0], [0.0, 0.5]]]))
+    >>> compare_all(table, jax.random.key(0), np.array([0]), jnp.array([[0, 1]]), jnp.array([[1]])).tolist()
+    [[[1.0], [0.5]]]
+    """
+    rows, columns = (jax.tree.leaves(side)[0].shape[1] for side in (left, right))
+    lefts = jax.tree.map(lambda leaf: jnp.repeat(leaf, columns, axis=1), left)
+    rights = jax.tree.map(lambda leaf: jnp.tile(leaf, (1, rows) + (1,) * (leaf.ndim - 2)), right)
+    return jnp.asarray(oracle.compare(key, prompts, lefts, rights)).reshape(len(prompts), rows, columns)

@@ -1,0 +1,160 @@
+"""The learner that sees samples only."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nashpo.game import Game
+from nashpo.learners.collect import Recipe, collect
+from nashpo.learners.descent import accumulated, check_optimizer, start_descent, step
+from nashpo.learners.gains import Fresh
+from nashpo.learners.losses.base import Samples, Terms
+from nashpo.learners.losses.mirror import SquaredGains
+from nashpo.learners.sampled_check import check_laws, check_sampled
+from nashpo.learners.samplers import FromOpponent, FromStart, Scene
+from nashpo.policies.listed import spoken
+from nashpo.policies.mixture import Mixture
+from nashpo.policies.tabular import running_mean, tabulate
+from nashpo.policies.trained import trained
+from nashpo.stage import Slot, Stage
+from nashpo.struct import record, static
+from nashpo.typing import Array, Key, Schedule
+
+
+@record
+class Sampled:
+    """Losses over sampled responses: first `collect` what depends on no parameter, then fit it by gradient steps.
+
+    A fit draws `responses` responses to each prompt (`prompts` of them by their weights, or every prompt once if
+    None) with `sampler`, asks the oracle, and evaluates the stage's anchor, once. Then it takes `updates` steps of
+    `optimizer` on `loss`, each over `minibatch` prompts in a fresh order (all if None), whose gradient is accumulated
+    over pieces of `microbatch` prompts (in one piece if None).
+
+    `loss` says which law its samples must come from and which target it fits; `sampler` is the one that it asks for if
+    None (`FromStart` where any will do). `gains` estimates how often a response wins. `selection` is a heuristic that
+    changes which pairs are compared, and with it the minimiser (`nashpo.learners.heuristics`). `learning_rate` is a
+    number or an optax schedule of gradient steps; `optimizer` makes an optax transformation of it. `pool` policies
+    at most are kept for the average of a rule that reports it (`policies.Mixture`), where responses cannot be listed.
+    `mesh` (a `jax.sharding.Mesh` of one axis) spreads the prompts of a batch over devices.
+
+    Raises `ValueError`: when it is built, for a loss with a sampler or gains it is biased for; when a run begins, for a
+    rule whose target is another one, and for an oracle whose answers are no payoffs.
+
+    >>> import nashpo
+    >>> game = nashpo.Game.from_table([[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], beta=0.5)
+    >>> learner = Sampled(learning_rate=0.05, prompts=64, updates=2)
+    >>> found = nashpo.solve(game, nashpo.solvers.EGPO(eta=0.5), learner=learner, steps=200, key=0)
+    >>> bool(found.trace["duality_gap"][-1] < 0.02)
+    True
+    """
+
+    learning_rate: Schedule
+    loss: Any = SquaredGains()
+    sampler: Any = None
+    gains: Any = Fresh()
+    selection: Any = None
+    optimizer: Any = static(default=optax.adam)
+    prompts: int | None = static(default=None)
+    responses: int = static(default=2)
+    updates: int = static(default=1)
+    minibatch: int | None = static(default=None)
+    microbatch: int | None = static(default=None)
+    pool: int = static(default=32)
+    mesh: Any = static(default=None)
+
+    partial: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """The sampler that the loss asks for; a wrong one is refused."""
+        if self.sampler is None:
+            laws = self.loss.laws
+            chosen = FromOpponent() if laws is not None and "opponent" in laws else FromStart()
+            object.__setattr__(self, "sampler", chosen)
+        check_laws(self)
+
+    def check(self, rule: Any, game: Game) -> None:
+        """Refuse settings that cannot be run, targets that the loss does not fit and answers that are no payoffs."""
+        check_optimizer("Sampled", self.optimizer, self.learning_rate)
+        check_sampled(self, rule, game)
+
+    def init(self, policy: Any, like: Array) -> Any:
+        """The policy itself; a table gets the precision of `like`."""
+        return trained(policy, like)
+
+    def carry(self, policy: Any) -> Any:
+        """The optimizer's state."""
+        return start_descent(self.optimizer, self.learning_rate, policy.params)
+
+    def collect(self, key: Key, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game) -> Samples:
+        """What a stage needs from samples: responses, anchors, gains or labels."""
+        said = {name: spoken(policy, game.oracle) for name, policy in slots.items()}
+        scene = Scene(spoken(start, game.oracle), said, stage, game)
+        recipe = Recipe(self.prompts, self.responses, self.sampler, self.gains, self.selection, self.loss)
+        return self._spread(collect(recipe, key, scene))
+
+    def fit(
+        self, carry: Any, key: Key, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game
+    ) -> tuple[Any, Any, dict[str, Array]]:
+        """The policy after `updates` steps from `start`; the loss and the gradient's norm of the last one."""
+        drawn, ordered = jax.random.split(key)
+        samples = self.collect(drawn, start, slots, stage, game)
+        terms = Terms(stage.eta, game.beta, game.oracle.value, stage.target)
+
+        def loss(params: Any, some: Samples) -> Array:
+            policy = spoken(start.with_params(params), game.oracle)
+            log_pi = policy.log_prob(some.prompts, some.responses)
+            return jnp.sum(some.weights * self.loss(log_pi, some, terms))
+
+        def once(carried: Any, index: Array) -> tuple[Any, dict[str, Array]]:
+            params, state = carried
+            some = self._minibatch(ordered, samples, index)
+            value, gradient = accumulated(loss, params, some, self.microbatch)
+            norm = optax.global_norm(gradient)
+            carried = step(self.optimizer, self.learning_rate, gradient, params, state)
+            return carried, {"loss": value, "gradient_norm": norm}
+
+        (params, carry), infos = jax.lax.scan(once, (start.params, carry), jnp.arange(self.updates))
+        return carry, start.with_params(params), jax.tree.map(lambda values: values[-1], infos)
+
+    def mean(self, policy: Any, like: Array) -> Any:
+        """A table where responses can be listed, else a mixture of up to `pool` policies."""
+        if hasattr(policy, "log_probs"):
+            return tabulate(policy, like)
+        return Mixture.empty(policy, self.pool)
+
+    def average(self, average: Any, policy: Any, count: Array) -> Any:
+        """The arithmetic mean of `count + 1` policies from the mean of `count` and one more."""
+        if hasattr(policy, "log_probs"):
+            return running_mean(average, tabulate(policy, average.logits), count)
+        return average.add(policy, count)
+
+    def _minibatch(self, key: Key, samples: Samples, index: Array) -> Samples:
+        """The samples of one gradient step: a piece of a pass over all of them in an order of its own."""
+        total = len(samples.prompts)
+        if self.minibatch is None or self.minibatch >= total:
+            return samples
+        steps = total // self.minibatch
+        order = jax.random.permutation(jax.random.fold_in(key, index // steps), total)
+        rows = jax.lax.dynamic_slice_in_dim(order, (index % steps) * self.minibatch, self.minibatch)
+        some = jax.tree.map(lambda leaf: leaf[rows], samples)
+        return some._replace(weights=some.weights * (total / self.minibatch))
+
+    def _spread(self, samples: Samples) -> Samples:
+        """The samples with their prompts spread over the devices of the mesh."""
+        if self.mesh is None:
+            return samples
+        (axis,) = self.mesh.axis_names
+        sharding = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec(axis))
+        return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), samples)
+
+
+def without_mesh(learner: Sampled) -> Sampled:
+    """The same learner on one device.
+
+    >>> without_mesh(Sampled(0.1)).mesh is None
+    True
+    """
+    return dataclasses.replace(learner, mesh=None)

@@ -1,0 +1,115 @@
+"""What a learner from samples refuses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashpo.game import Game
+from nashpo.learners.gains import compare_all
+from nashpo.learners.samplers import FromOpponent, FromReference, FromStart, Uniform
+from nashpo.policies.listed import spoken
+from nashpo.stage import Stage
+
+_SAMPLERS = {sampler.law: sampler.__name__ for sampler in (FromStart, FromOpponent, FromReference, Uniform)}
+_PROBES = 8
+"""How many responses an oracle is tried on before a run."""
+
+
+def check_laws(learner: Any) -> None:
+    """Refuse a loss, and gains, with samples from a law that they are biased for.
+
+    >>> from nashpo.learners import Sampled
+    >>> from nashpo.learners.losses import PairLabel
+    >>> Sampled(0.1, loss=PairLabel(), sampler=Uniform())
+    Traceback (most recent call last):
+        ...
+    ValueError: Sampled: PairLabel is biased for responses from Uniform; use FromOpponent, or a loss for samples of any \
+law, such as SquaredGains.
+    """
+    for part in (learner.loss, learner.gains if learner.loss.reads == "gains" else None):
+        laws = None if part is None else part.laws
+        if laws is not None and learner.sampler.law not in laws:
+            names = " or ".join(_SAMPLERS.get(law, law) for law in sorted(laws))
+            other = "a loss for samples of any law, such as SquaredGains" if part is learner.loss else "Fresh gains"
+            raise ValueError(
+                f"Sampled: {type(part).__name__} is biased for responses from {type(learner.sampler).__name__}; use "
+                f"{names}, or {other}."
+            )
+    most = getattr(learner.loss, "updates", None)
+    if most is not None and learner.updates > most:
+        raise ValueError(
+            f"Sampled(updates={learner.updates}): {type(learner.loss).__name__} is biased after the first step, when the "
+            "responses are no longer those of the policy that is trained; take updates=1 and more steps."
+        )
+    for name, least in (("responses", 2), ("updates", 1), ("pool", 1)):
+        if getattr(learner, name) < least:
+            raise ValueError(f"Sampled({name}={getattr(learner, name)}): must be at least {least}.")
+    for name in ("prompts", "minibatch", "microbatch"):
+        value = getattr(learner, name)
+        if value is not None and value < 1:
+            raise ValueError(f"Sampled({name}={value}): must be at least 1, or None for all.")
+
+
+def check_sampled(learner: Any, rule: Any, game: Game) -> None:
+    """Refuse a rule whose target the loss does not fit, sizes that do not divide, and answers that are no payoffs."""
+    beta = np.float64(np.max(np.asarray(game.beta)))
+    for stage in rule.stages(beta, np.float64(0.0)):
+        _check_stage(learner, type(rule).__name__, stage)
+    total = learner.prompts or len(game.prompts)
+    batch = min(learner.minibatch or total, total)
+    if learner.microbatch is not None and batch % learner.microbatch:
+        raise ValueError(f"Sampled(microbatch={learner.microbatch}): must divide the {batch} prompts of a step.")
+    if learner.mesh is not None and total % learner.mesh.size:
+        raise ValueError(
+            f"Sampled(prompts={total}): must be a multiple of the {learner.mesh.size} devices of the mesh."
+        )
+    check_oracle_answers(game)
+
+
+def _check_stage(learner: Any, rule: str, stage: Stage) -> None:
+    loss, name = learner.loss, type(learner.loss).__name__
+    if loss.targets is not None and stage.target not in loss.targets:
+        raise ValueError(
+            f"Sampled(loss={name}()): {rule} asks for the target {stage.target!r}, and {name} fits "
+            f"{' or '.join(map(repr, sorted(loss.targets)))}."
+        )
+    if not stage.opponents:
+        return
+    law, gains = learner.sampler.law, learner.gains
+    own = len(stage.opponents) == 1 and list(stage.opponents[0].blend) == [stage.start]
+    needs_opponent = law == "opponent" or (loss.reads == "gains" and gains.laws is not None)
+    if law == "opponent" and any(np.any(np.asarray(opponent.weight) < 0) for opponent in stage.opponents):
+        raise ValueError(
+            f"Sampled(sampler=FromOpponent()): {rule} has an opponent with a negative weight, from whom nothing can be "
+            "drawn; use another sampler with SquaredGains."
+        )
+    if needs_opponent and law == "start" and not own:
+        raise ValueError(
+            f"Sampled(gains={type(gains).__name__}()): {rule} plays against another policy than the one that is sampled; "
+            "use Fresh gains, or FromOpponent() with a loss for samples of any law."
+        )
+
+
+def check_oracle_answers(game: Game) -> None:
+    """Try the oracle on a few responses of the reference; refuse answers that are no payoffs.
+
+    >>> check_oracle_answers(Game.from_table([[0.5, 0.9], [0.1, 0.5]]))
+    """
+    oracle, name = game.oracle, type(game.oracle).__name__
+    reference = jax.tree.map(jnp.asarray, spoken(game.reference, oracle))
+    prompts = jnp.arange(min(len(game.prompts), _PROBES))
+    key = jax.random.key(0)
+    responses = reference.sample(key, prompts, 2)
+    payoffs = np.asarray(compare_all(oracle, key, prompts, responses, responses))
+    wrong = np.argwhere(~np.isfinite(payoffs))
+    if len(wrong):
+        prompt, left, right = (int(place) for place in wrong[0])
+        chosen = [
+            jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[prompt, k].tolist(), responses) for k in (left, right)
+        ]
+        raise ValueError(
+            f"{name}: the answer for prompt {prompt}, response {chosen[0]} against {chosen[1]}, is not a number in "
+            "[0, 1]; a payoff is the probability that the left response is preferred."
+        )
