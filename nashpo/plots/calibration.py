@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nashpo.plots.style import COLOURS, axes, colour, cut, dash, ink, listed, place_legend
+from nashpo.plots.style import COLOURS, axes, colour, cut, dash, ink, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,8 @@ def calibration(
     """The reliability curve: how often favourites won, against the probability that the oracle gave them.
 
     `curves` is one result of `nashpo.preferences.calibration`, or up to six. Dots are bins, bars their binomial
-    intervals; what is on the diagonal is true, below it the oracle is overconfident, above it too shy. Small circles
-    would say much of few votes, so a dot's area grows with its votes. The legend names the expected calibration error
+    intervals; what is on the diagonal is true, below it the oracle is overconfident, above it too shy. A dot's area
+    grows with the votes of its bin. The legend names the expected calibration error
     (ECE). Returns the Axes.
 
     Raises `ValueError` for no curve or more than six, or another number of labels than curves.
@@ -46,9 +46,9 @@ def calibration(
     names = listed(labels) if labels is not None else [f"oracle {i}" for i in range(len(many))] if many[1:] else [""]
     if len(names) != len(many):
         raise ValueError(f"there are {len(names)} labels for {len(many)} curves to draw: give each one.")
-    ax = axes(ax, (5.2, 4.6))
+    ax = axes(ax, (5.0, 5.0))
     ax.plot([0.5, 1.0], [0.5, 1.0], color=ink(), linewidth=1.0, alpha=0.5, zorder=1)
-    shown = [f"{cut(name)} (ECE {one.error:.3f})".strip() for name, one in zip(names, many, strict=True)]
+    shown = [f"{cut(name, 28)} (ECE {one.error:.3f})".strip() for name, one in zip(names, many, strict=True)]
     largest = max(float(one.votes.max()) for one in many)
     for index, (one, label) in enumerate(zip(many, shown, strict=True)):
         # Side by side: intervals of the same bin would hide each other.
@@ -70,7 +70,8 @@ def calibration(
     ax.set_xlim(0.49, 1.01)
     ax.set_ylim(min(0.48, *(float(one.low.min()) - 0.02 for one in many)), 1.02)
     ax.set_xlabel("predicted probability of the favourite")
-    ax.set_ylabel(f"share of votes it got ({many[0].confidence:.0%} interval)")
+    ax.set_ylabel("its share of the votes")
     ax.grid(True, which="major", alpha=0.3, linewidth=0.6)
-    place_legend(ax, shown, inside=len(shown) <= 3)
+    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderpad": 0.2, "alignment": "left"}
+    ax.legend(frameon=False, fontsize="small", title=f"bars: {many[0].confidence:.0%} intervals", **above)
     return ax

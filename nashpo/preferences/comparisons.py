@@ -152,6 +152,11 @@ class Comparisons:
         (('tea', 'coffee'), [0, 1], [1.0, 0.5])
         """
         rows = [tuple(match) for match in matches]
+        for number, row in enumerate(rows, start=1):
+            if len(row) not in (3, 4):
+                raise ValueError(
+                    f"match {number} has {len(row)} entries: give (left, right, winner) or one annotator more."
+                )
         names = tuple(from_matches([row[:3] for row in rows], items, ties).items)  # type: ignore[misc]
         left, right, share, annotators = matches_in_rows(rows, names, ties)
         return cls.from_pairs(left, right, share, annotators=annotators, items=names)
