@@ -5,6 +5,7 @@ from nashpo.oracles.embedding import GeneralPreference
 from nashpo.oracles.mixture import Mixture
 from nashpo.oracles.noisy import Noisy
 from nashpo.oracles.reward import BradleyTerry
+from nashpo.oracles.sequences import Sequences
 from nashpo.oracles.table import Table
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Mixture",
     "Noisy",
     "Oracle",
+    "Sequences",
     "Table",
 ]

@@ -3,16 +3,37 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from nashpo.policies.answers import Answers
 from nashpo.policies.base import EnumerablePolicy, Policy, Trainable
 from nashpo.policies.tabular import Tabular, as_policy
 
 if TYPE_CHECKING:
     from nashpo.policies.mixture import Mixture
     from nashpo.policies.neural import Neural
+    from nashpo.policies.token import Token, sample_blend
+    from nashpo.policies.transformer import Transformer
 
-__all__ = ["EnumerablePolicy", "Mixture", "Neural", "Policy", "Tabular", "Trainable", "as_policy"]
+__all__ = [
+    "Answers",
+    "EnumerablePolicy",
+    "Mixture",
+    "Neural",
+    "Policy",
+    "Tabular",
+    "Token",
+    "Trainable",
+    "Transformer",
+    "as_policy",
+    "sample_blend",
+]
 
-_HOME = {"Mixture": "mixture", "Neural": "neural"}
+_HOME = {
+    "Mixture": "mixture",
+    "Neural": "neural",
+    "Token": "token",
+    "Transformer": "transformer",
+    "sample_blend": "token",
+}
 
 
 def __getattr__(name: str) -> Any:
