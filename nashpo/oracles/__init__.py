@@ -2,6 +2,7 @@
 
 from nashpo.oracles.base import VALUE, EnumerableOracle, Oracle
 from nashpo.oracles.embedding import GeneralPreference
+from nashpo.oracles.judge import Judge
 from nashpo.oracles.mixture import Mixture
 from nashpo.oracles.noisy import Noisy
 from nashpo.oracles.reward import BradleyTerry
@@ -13,6 +14,7 @@ __all__ = [
     "BradleyTerry",
     "EnumerableOracle",
     "GeneralPreference",
+    "Judge",
     "Mixture",
     "Noisy",
     "Oracle",
