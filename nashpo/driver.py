@@ -1,6 +1,7 @@
 """The same run in segments, with the host in between: checkpoints and callbacks."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping, Sequence
 
@@ -108,7 +109,8 @@ def _drive(game: Game, plan: Plan, stride: int, callbacks: Sequence[Callback], s
 
 def _result(game: Game, plan: Plan, reached: Reached) -> Result:
     state, policy, last = reached.state, plan.solver.policy(reached.state), plan.solver.last(reached.state)
-    outcome = Outcome(plan.begin, policy, last, state, reached.trace, reached.failed, plan.tol, plan.steps)
+    blame = functools.partial(plan.blame, state, reached.steps, reached.failed)
+    outcome = Outcome(plan.begin, policy, last, state, reached.trace, reached.failed, plan.tol, plan.steps, blame)
     return Result(game, plan.solver, outcome)
 
 

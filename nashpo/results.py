@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,25 +90,31 @@ class Result:
     @functools.cached_property
     def status(self) -> Status:
         """How the run ended."""
-        if self._outcome.failed >= 0 or not np.isfinite(self.trace["duality_gap"][-1]):
+        if self._outcome.failed >= 0 or not np.isfinite(self._gap):
             return Status.NONFINITE
         tol = self._outcome.tol
-        if tol is not None and self.trace["duality_gap"][-1] <= tol:
+        if tol is not None and self._gap <= tol:
             return Status.CONVERGED
         if self.steps < self.planned:
             return Status.STOPPED
         return Status.FINISHED if tol is None else Status.NOT_CONVERGED
 
+    @property
+    def _gap(self) -> float:
+        """The last measured duality gap; 0 where it is not known."""
+        return float(self.trace["duality_gap"][-1]) if "duality_gap" in self.trace else 0.0
+
     def check(self) -> Result:
         """The result itself; raises `SolveError` where the run went non-finite or missed its tolerance."""
         if self.status is Status.NONFINITE:
             raise SolveError(
-                f"{describe(self.solver)}: step {self._outcome.failed} produced a number that is not finite in "
-                f"the log-probabilities; the result is the state after step {self.steps}. A smaller eta usually helps."
+                f"{describe(self.solver)}: step {self._outcome.failed} produced a number that is not finite: "
+                f"{self._outcome.blame()}; the result is the state after step {self.steps}. A smaller eta or "
+                "learning rate usually helps."
             )
         if self.status is Status.NOT_CONVERGED:
             raise SolveError(
-                f"{describe(self.solver)}: the duality gap is {self.trace['duality_gap'][-1]:.3g} after {self.steps} "
+                f"{describe(self.solver)}: the duality gap is {self._gap:.3g} after {self.steps} "
                 f"steps, above tol = {self._outcome.tol:.3g}. {self._advice()}"
             )
         return self
@@ -220,13 +226,20 @@ class Result:
 
     def __repr__(self) -> str:
         """One line for people."""
-        gap = self.trace["duality_gap"][-1]
-        return f"Result({describe(self.solver)}, {self.status.name}, {self.steps} steps, duality gap {gap:.3g})"
+        gap = f", duality gap {self._gap:.3g}" if "duality_gap" in self.trace else ""
+        return f"Result({describe(self.solver)}, {self.status.name}, {self.steps} steps{gap})"
+
+
+def _unknown() -> str:
+    return "the state was not kept"
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What a result is made of: policies, the trace on the host, the failed step (or -1), tolerance, steps to take."""
+    """What a result is made of: policies, the trace on the host, the failed step (or -1), tolerance, steps to take.
+
+    `blame` says what was not finite in the failed step.
+    """
 
     start: Any
     policy: Tabular
@@ -236,6 +249,7 @@ class Outcome:
     failed: int
     tol: float | None
     planned: int
+    blame: Callable[[], str] = _unknown
 
 
 def _stored(data: xarray.Dataset) -> Outcome:

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.game import Game
+from nashpo.blame import blame
+from nashpo.game import Game, enumerable_game
 from nashpo.learners.base import Learner
 from nashpo.logspace import namespace
-from nashpo.metrics import Last, duality_gap, payoff_bound
+from nashpo.march import Run, march
+from nashpo.metrics import Last, payoff_bound
 from nashpo.mirror import Mirror
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, as_policy
@@ -41,9 +43,10 @@ def solve(
 
     The run begins at `start` (a policy, a result, or probabilities; the reference if None) and ends after `steps`
     steps, or as soon as a measured duality gap is at most `tol` (payoff units). The trace holds `"step"`,
-    `"duality_gap"` and each of `metrics` (functions of a game and a policy, or a mapping from names to them) of the
-    algorithm's answer, at steps `every, 2 every, ..., steps`. A rule runs with `learner` (exact if None). `key` is a
-    JAX random key or an int; only noisy oracles draw from it.
+    `"duality_gap"` (where responses can be listed) and each of `metrics` (functions of a game and a policy, or a
+    mapping from names to them) of the algorithm's answer, at steps `every, 2 every, ..., steps`, and what the last step
+    before said about itself, `"now_loss"` for example. A rule runs with `learner` (exact if None). `key` is a JAX
+    random key or an int; noisy oracles and learners from samples draw from it.
 
     A new number (step size, beta, table of the same shape, key) does not compile again. Raises `ValueError` for
     a setting that cannot be run; a run that goes wrong says so in `Result.status` and `Result.check()`.
@@ -83,18 +86,6 @@ def as_solver(rule_or_solver: Any, learner: Learner | None = None) -> Any:
     return solver
 
 
-class Run(NamedTuple):
-    """What a compiled run leaves: the state, the measurements and how it ended."""
-
-    state: Any
-    trace: dict[str, Array]
-    """Each metric `[chunks + 1, ...]`: at the start and after every chunk."""
-    done: Array
-    """Chunks completed."""
-    failed: Array
-    """The step that produced a number that is not finite, or -1."""
-
-
 class Plan(NamedTuple):
     """A run whose settings have been checked: what stays the same from its first step to its last."""
 
@@ -121,12 +112,21 @@ class Plan(NamedTuple):
             every=self.every, capacity=capacity,
         )  # fmt: skip
 
+    def blame(self, state: Any, first: int, failed: int) -> str:
+        """What was not finite in step `failed` of the run that stood at `state` after `first` steps."""
+        return blame(self.game, self.solver, _random_key(self.seed), state, first, failed)
+
 
 def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics) -> Plan:
     """Check the arguments of `solve` and bring them into the form that is compiled."""
     steps, every = whole_number("steps", steps, 0), whole_number("every", every, 1)
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
+    if tol is not None and not enumerable_game(game):
+        raise ValueError(
+            f"tol={tol}: the duality gap is not known, because {type(game.oracle).__name__} cannot list its responses; "
+            "leave tol out, and see nashpo.estimates for lower bounds."
+        )
     solver = as_solver(rule_or_solver, learner)
     check = getattr(solver, "check", None)
     if check is not None:
@@ -158,6 +158,10 @@ class _Finished:
         """The step that was not finite, or -1."""
         return int(self._run.failed)
 
+    def blame(self) -> str:
+        """What was not finite in the step that failed."""
+        return self._plan.blame(self.state, int(self.trace["step"][-1]), self.failed)
+
     @functools.cached_property
     def trace(self) -> dict[str, np.ndarray]:
         """The measurements after each chunk; the one of the start where there is no other."""
@@ -174,72 +178,15 @@ def measurements(run: Run, first: int, plan: Plan) -> dict[str, np.ndarray]:
 
 @functools.partial(jax.jit, static_argnames=("every", "capacity"))
 def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: int, capacity: int) -> Run:
-    key = seed if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else jax.random.key(seed)
+    key = _random_key(seed)
     game = jax.tree.map(jnp.asarray, game)
     if state is None:
         state = solver.init(game, game.reference if start is None else start)
     return march(game, solver, state, key, tol, metrics, first, last, every=every, capacity=capacity)
 
 
-def march(game, solver, state, key, tol, metrics, first, last, *, every: int, capacity: int) -> Run:
-    """Step and measure from step `first` to `last`, or to the tolerance, or to a number that is not finite; traced."""
-    probe = functools.partial(measure, metrics, game, solver)
-    trace: dict[str, Array] = {
-        name: jnp.zeros((capacity + 1, *value.shape), value.dtype)
-        for name, value in jax.eval_shape(probe, state).items()
-    }
-
-    def going(carry):
-        _, _, _, ended, failed = carry
-        return ~ended & (failed < 0)
-
-    def body(carry):
-        # The state is measured before it is advanced: both need its win rates, and one product serves both.
-        state, trace, index, _, _ = carry
-        now = probe(state)
-        trace = {name: values.at[index].set(now[name]) for name, values in trace.items()}
-        begin = first + index * every
-        ended = begin >= last
-        if tol is not None:
-            ended |= now["duality_gap"] <= tol
-        end = jnp.where(ended, begin, jnp.minimum(last, begin + every))
-        new, failed = chunk(game, solver, key, state, begin, end, single=every == 1)
-        failed = jnp.where(ended, -1, failed)
-        stay = ended | (failed >= 0)
-        state = jax.tree.map(lambda old, new: jnp.where(stay, old, new), state, new)
-        return state, trace, index + jnp.where(stay, 0, 1), ended, failed
-
-    carry = (state, trace, jnp.zeros((), jnp.int32), jnp.zeros((), bool), jnp.full((), -1, jnp.int32))
-    state, trace, done, _, failed = jax.lax.while_loop(going, body, carry)
-    return Run(state, trace, done, failed)
-
-
-def chunk(game, solver, key, state, first, last, *, single: bool):
-    """The state after steps `first, ..., last - 1`, and the first of them that was not finite, or -1."""
-
-    def one(step, carry):
-        state, failed = carry
-        state, _ = solver.step(game, state, jax.random.fold_in(key, step))
-        bad = ~finite(state) & (failed < 0)
-        return state, jnp.where(bad, step, failed).astype(jnp.int32)
-
-    carry = (state, jnp.full((), -1, jnp.int32))
-    return one(first, carry) if single else jax.lax.fori_loop(first, last, one, carry)
-
-
-def measure(metrics, game, solver, state) -> dict[str, Array]:
-    """The duality gap and every metric of the answer that `state` holds."""
-    policy, last = solver.policy(state), solver.last(state)
-    values: dict[str, Array] = {"duality_gap": jnp.asarray(duality_gap(game, policy))}
-    for name, metric in metrics.items():
-        values[name] = jnp.asarray(metric(game, last if isinstance(metric, Last) else policy))
-    return values
-
-
-def finite(tree: Any) -> Array:
-    """Whether no number of a pytree is infinite or undefined."""
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return functools.reduce(operator.and_, [jnp.all(jnp.isfinite(leaf)) for leaf in leaves], jnp.ones((), bool))
+def _random_key(seed: Any) -> Key:
+    return seed if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else jax.random.key(seed)
 
 
 def _leaf(leaf: Any) -> Any:

@@ -14,7 +14,8 @@ def log_blend(blend: Blend, slots: dict[Slot, Any]) -> Array:
     """`sum_k a_k log pi_k`, `[X, A]`, not normalised.
 
     >>> from nashpo.policies import Tabular
-    >>> log_blend({"now": 2.0, "past1": -1.0}, dict.fromkeys(["now", "past1"], Tabular(jnp.array([[0.0, -1e9]])))).tolist()
+    >>> certain = Tabular(jnp.array([[0.0, -1e9]]))
+    >>> log_blend({"now": 2.0, "past1": -1.0}, {"now": certain, "past1": certain}).tolist()
     [[0.0, -1000000000.0]]
     """
     terms = [(jnp.asarray(slots[name].log_probs()), weight) for name, weight in blend.items()]

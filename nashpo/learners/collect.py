@@ -1,10 +1,12 @@
 """Everything that a stage needs from samples, computed once."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from nashpo.learners.losses.base import Loss, Samples
 from nashpo.learners.samplers import Sampler, Scene
@@ -49,6 +51,12 @@ def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
     return jax.lax.stop_gradient(samples)
 
 
+def bad_answers(samples: Samples) -> Array:
+    """How many gains or labels are no numbers."""
+    answers = samples.gains if samples.labels is None else samples.labels
+    return jnp.zeros((), jnp.int32) if answers is None else jnp.sum(~jnp.isfinite(answers), dtype=jnp.int32)
+
+
 def _prompts(recipe: Recipe, key: Key, scene: Scene) -> tuple[Array, Array]:
     """Every prompt with its weight, or as many draws as are asked for with equal ones."""
     weights = jnp.asarray(scene.game.prompts)
@@ -64,12 +72,12 @@ def _anchor(prompts: Array, responses: Any, scene: Scene) -> Array:
     terms = [
         weight * scene.slots[name].log_prob(prompts, responses)
         for name, weight in scene.stage.anchor.items()
-        if isinstance(weight, jax.core.Tracer) or np.ndim(weight) or weight != 0
+        if isinstance(weight, Tracer) or np.ndim(weight) or weight != 0
     ]
-    return sum(terms[1:], terms[0])
+    return functools.reduce(jnp.add, terms)
 
 
-def _all_pairs(batch: int, responses: int, dtype: Any) -> dict[str, Array]:
+def _all_pairs(batch: int, responses: int, dtype: Any) -> dict[str, Any]:
     """Every pair of the responses to a prompt, all alike."""
     left, right = np.triu_indices(responses, 1)
     shape = (batch, len(left))

@@ -6,7 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
+from nashpo.blame import BAD_PARAMETER, first_bad
 from nashpo.typing import Array
 
 
@@ -24,7 +26,7 @@ def check_optimizer(name: str, optimizer: Any, learning_rate: Any) -> None:
             "transformation, for example optax.adam or lambda rate: optax.chain(optax.clip_by_global_norm(1.0), "
             "optax.adamw(rate))."
         )
-    if callable(learning_rate) or isinstance(learning_rate, jax.core.Tracer):
+    if callable(learning_rate) or isinstance(learning_rate, Tracer):
         return
     rate = jnp.asarray(learning_rate)
     if not bool(jnp.all((rate > 0) & jnp.isfinite(rate))):
@@ -51,7 +53,7 @@ def descend(
     [0.5, 0.5]
     """
     value, gradient = jax.value_and_grad(loss)(params)
-    return (*step(optimizer, learning_rate, gradient, params, state), _info(value, gradient))
+    return (*step(optimizer, learning_rate, gradient, params, state), report(value, gradient))
 
 
 def step(optimizer: Any, learning_rate: Any, gradient: Any, params: Any, state: Any) -> tuple[Any, Any]:
@@ -87,8 +89,13 @@ def accumulated(
     return jax.lax.scan(add, zero, pieces)[0]
 
 
-def _info(value: Array, gradient: Any) -> dict[str, Array]:
-    return {"loss": value, "gradient_norm": optax.global_norm(gradient)}
+def report(value: Array, gradient: Any) -> dict[str, Array]:
+    """The loss, the norm of its gradient, and the first parameter whose gradient is not finite (-1 if none is).
+
+    >>> {name: float(number) for name, number in report(jnp.ones(()), jnp.array([3.0, 4.0])).items()}
+    {'loss': 1.0, 'gradient_norm': 5.0, 'bad_parameter': -1.0}
+    """
+    return {"loss": value, "gradient_norm": optax.global_norm(gradient), BAD_PARAMETER: first_bad(gradient)}
 
 
 def _rate(learning_rate: Any, params: Any) -> Any:

@@ -19,8 +19,8 @@ class Extrapolate:
 
     The extrapolation of APO, `theta = theta_hat' + alpha (theta_hat' - theta_hat)` (He et al. 2024, arXiv:2410.06293,
     section 4.2), without samples and without a fit. It is the point of the stage for policies whose log-probabilities
-    are linear in the parameters, tables among them, and a heuristic for others. The policies that are mixed must be of the
-    class that is trained; a blend with a reference of another class is refused.
+    are linear in the parameters, tables among them, and a heuristic for others. The policies that are mixed must be of
+    the class that is trained; a blend with a reference of another class is refused.
 
     >>> from nashpo.learners import Regression
     >>> import nashpo

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from nashpo.learners.blends import opponent_probs
 from nashpo.learners.samplers import Scene, sample_blend
+from nashpo.oracles.base import VALUE
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -58,13 +59,12 @@ class Listed:
 
 @record
 class Batch:
-    """The mean payoff against the other responses to the same prompt, which must be drawn from the opponent (or from the
-    policy that is trained, in self-play).
+    """The mean payoff against the other responses to the same prompt: those of the opponent, or of self-play.
 
     Leave-one-out, `g_hat(y_k) = sum_{l != k} payoff(y_k, y_l) / (K - 1)`, is unbiased for each response: the win rate
-    in the batch of SPO (Swamy et al. 2024, arXiv:2401.04056). With `own=True` a response meets itself as well and draws,
-    `sum_l payoff(y_k, y_l) / K`, which shrinks each gain towards the value by `(K - 1) / K`; for squared errors of pairs
-    from the same batch it is this one whose gradient is unbiased, because the two responses of a pair met each other.
+    in the batch of SPO (Swamy et al. 2024, arXiv:2401.04056). With `own=True` a response meets itself as well and
+    draws, `sum_l payoff(y_k, y_l) / K`, which shrinks each gain towards the value by `(K - 1) / K`; for squared errors
+    of pairs from the same batch it is this one whose gradient is unbiased, because the two responses of a pair met.
     """
 
     own: bool = static(default=False)
@@ -75,7 +75,7 @@ class Batch:
         payoffs = compare_all(scene.game.oracle, key, prompts, responses, responses)
         count = payoffs.shape[-1]
         same = jnp.eye(count, dtype=bool)
-        payoffs = jnp.where(same, scene.game.oracle.value if self.own else 0.0, payoffs)
+        payoffs = jnp.where(same, VALUE[scene.game.scale] if self.own else 0.0, payoffs)
         return jnp.sum(payoffs, -1) / (count if self.own else count - 1)
 
 

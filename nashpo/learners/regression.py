@@ -25,8 +25,8 @@ class Regression:
         L = sum_x w_x E_{y, y' ~ rho} (d(y) - d(y'))^2,    d = log pi - (sum_k a_k log pi_k + target)
 
     with the point of the stage in the bracket (`learners.targets`) and `w` the weights of the prompts; the gradient in
-    the logits of a table is `4 w_x rho (d - E_rho d)`. With `rho` uniform over the n responses that the reference allows,
-    one step of plain SGD from `now` goes `4 lr w_x / n` of the way: the mirror step with
+    the logits of a table is `4 w_x rho (d - E_rho d)`. With `rho` uniform over the n responses that the reference
+    allows, one step of plain SGD from `now` goes `4 lr w_x / n` of the way: the mirror step with
 
         eta beta = (eta_rule beta) 4 lr / n,
 

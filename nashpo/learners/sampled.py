@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nashpo.blame import BAD_ANSWERS
 from nashpo.game import Game
-from nashpo.learners.collect import Recipe, collect
-from nashpo.learners.descent import accumulated, check_optimizer, start_descent, step
+from nashpo.learners.collect import Recipe, bad_answers, collect
+from nashpo.learners.descent import accumulated, check_optimizer, report, start_descent, step
 from nashpo.learners.gains import Fresh
 from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.losses.mirror import SquaredGains
 from nashpo.learners.sampled_check import check_laws, check_sampled
 from nashpo.learners.samplers import FromOpponent, FromStart, Scene
+from nashpo.oracles.base import VALUE
 from nashpo.policies.listed import spoken
 from nashpo.policies.mixture import Mixture
 from nashpo.policies.tabular import running_mean, tabulate
@@ -101,7 +103,7 @@ class Sampled:
         """The policy after `updates` steps from `start`; the loss and the gradient's norm of the last one."""
         drawn, ordered = jax.random.split(key)
         samples = self.collect(drawn, start, slots, stage, game)
-        terms = Terms(stage.eta, game.beta, game.oracle.value, stage.target)
+        terms = Terms(stage.eta, game.beta, VALUE[game.scale], stage.target)
 
         def loss(params: Any, some: Samples) -> Array:
             policy = spoken(start.with_params(params), game.oracle)
@@ -112,12 +114,12 @@ class Sampled:
             params, state = carried
             some = self._minibatch(ordered, samples, index)
             value, gradient = accumulated(loss, params, some, self.microbatch)
-            norm = optax.global_norm(gradient)
             carried = step(self.optimizer, self.learning_rate, gradient, params, state)
-            return carried, {"loss": value, "gradient_norm": norm}
+            return carried, report(value, gradient)
 
         (params, carry), infos = jax.lax.scan(once, (start.params, carry), jnp.arange(self.updates))
-        return carry, start.with_params(params), jax.tree.map(lambda values: values[-1], infos)
+        info = jax.tree.map(lambda values: values[-1], infos)
+        return carry, start.with_params(params), info | {BAD_ANSWERS: bad_answers(samples)}
 
     def mean(self, policy: Any, like: Array) -> Any:
         """A table where responses can be listed, else a mixture of up to `pool` policies."""

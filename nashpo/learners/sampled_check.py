@@ -12,7 +12,9 @@ from nashpo.learners.samplers import FromOpponent, FromReference, FromStart, Uni
 from nashpo.policies.listed import spoken
 from nashpo.stage import Stage
 
-_SAMPLERS = {sampler.law: sampler.__name__ for sampler in (FromStart, FromOpponent, FromReference, Uniform)}
+_SAMPLERS: dict[str, str] = {
+    sampler.law: sampler.__name__ for sampler in (FromStart, FromOpponent, FromReference, Uniform)
+}
 _PROBES = 8
 """How many responses an oracle is tried on before a run."""
 
@@ -25,13 +27,13 @@ def check_laws(learner: Any) -> None:
     >>> Sampled(0.1, loss=PairLabel(), sampler=Uniform())
     Traceback (most recent call last):
         ...
-    ValueError: Sampled: PairLabel is biased for responses from Uniform; use FromOpponent, or a loss for samples of any \
-law, such as SquaredGains.
+    ValueError: Sampled: PairLabel is biased for responses from Uniform; use FromOpponent, or a loss for samples of \
+any law, such as SquaredGains.
     """
     for part in (learner.loss, learner.gains if learner.loss.reads == "gains" else None):
         laws = None if part is None else part.laws
         if laws is not None and learner.sampler.law not in laws:
-            names = " or ".join(_SAMPLERS.get(law, law) for law in sorted(laws))
+            names = " or ".join(str(_SAMPLERS.get(law, law)) for law in sorted(laws))
             other = "a loss for samples of any law, such as SquaredGains" if part is learner.loss else "Fresh gains"
             raise ValueError(
                 f"Sampled: {type(part).__name__} is biased for responses from {type(learner.sampler).__name__}; use "
@@ -40,8 +42,8 @@ law, such as SquaredGains.
     most = getattr(learner.loss, "updates", None)
     if most is not None and learner.updates > most:
         raise ValueError(
-            f"Sampled(updates={learner.updates}): {type(learner.loss).__name__} is biased after the first step, when the "
-            "responses are no longer those of the policy that is trained; take updates=1 and more steps."
+            f"Sampled(updates={learner.updates}): {type(learner.loss).__name__} is biased after the first step, when "
+            "the responses are no longer those of the policy that is trained; take updates=1 and more steps."
         )
     for name, least in (("responses", 2), ("updates", 1), ("pool", 1)):
         if getattr(learner, name) < least:
@@ -87,8 +89,8 @@ def _check_stage(learner: Any, rule: str, stage: Stage) -> None:
         )
     if needs_opponent and law == "start" and not own:
         raise ValueError(
-            f"Sampled(gains={type(gains).__name__}()): {rule} plays against another policy than the one that is sampled; "
-            "use Fresh gains, or FromOpponent() with a loss for samples of any law."
+            f"Sampled(gains={type(gains).__name__}()): {rule} plays against another policy than the one that is "
+            "sampled; use Fresh gains, or FromOpponent() with a loss for samples of any law."
         )
 
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from nashpo.game import Game
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.policies.tabular import Tabular
-from nashpo.run import finite, march, measure
+from nashpo.march import finite, march, measure
 from nashpo.typing import Array, Key
 
 

@@ -68,8 +68,9 @@ def check_learner(
 itself; make the class a pytree with @nashpo.struct.record.
     """
     name = type(learner).__name__
-    with Law(name, "it has init, carry, fit and average", "see nashpo.learners.Learner for what each returns") as law:
-        for part in ("init", "carry", "fit", "average"):
+    remedy = "see nashpo.learners.Learner for what each returns"
+    with Law(name, "it has init, carry, fit, mean and average", remedy) as law:
+        for part in ("init", "carry", "fit", "mean", "average"):
             law.require(callable(getattr(learner, part, None)), f"{part} is missing")
     check_fields(name, learner)
     with jax.enable_x64(True):
@@ -189,7 +190,7 @@ def _mean(s: _Learner) -> None:
     remedy = "return the mean of probabilities, not of logits: (count * average + policy) / (count + 1)"
     with Law(s.name, "average is the arithmetic mean", remedy) as law:
         policies = [s.slots["now"], s.slots["past1"], s.slots["reference"]]
-        average = s.slots["past1"]
+        average = s.learner.mean(s.slots["past1"], jnp.asarray(s.game.reference.log_probs()))
         for count, policy in enumerate(policies):
             average = s.learner.average(average, policy, jnp.asarray(count, jnp.int32))
         expected = np.mean([np.exp(np.asarray(policy.log_probs())) for policy in policies], axis=0)

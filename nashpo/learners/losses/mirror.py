@@ -27,7 +27,7 @@ class SquaredGains:
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
-        error = differences(log_pi - samples.anchor - terms.eta * samples.gains, samples)
+        error = differences(log_pi - samples.anchor - terms.eta * jnp.asarray(samples.gains), samples)
         return jnp.sum(samples.pairs * error**2, -1)
 
 
@@ -46,7 +46,7 @@ class PairLabel:
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
-        error = differences(log_pi - samples.anchor, samples) - terms.eta * (samples.labels - terms.value)
+        error = differences(log_pi - samples.anchor, samples) - terms.eta * (jnp.asarray(samples.labels) - terms.value)
         return jnp.sum(samples.pairs * error**2, -1)
 
 
@@ -85,7 +85,7 @@ class Pointwise:
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
-        error = log_pi - samples.anchor - terms.eta * (samples.gains - terms.value)
+        error = log_pi - samples.anchor - terms.eta * (jnp.asarray(samples.gains) - terms.value)
         return jnp.mean(error**2, -1)
 
 
@@ -96,9 +96,9 @@ class PolicyGradient:
         -E [advantage(y) log pi(y)],   advantage = eta g(y) - (log pi(y) - anchor(y)) - mean over the other responses
 
     with the KL divergence of whole responses. At the start of a stage of a mirror method the second term is
-    `eta beta (log pi - log reference)`, so this is eta times the gradient of the game's value against the opponent (SPO,
-    arXiv:2401.04056; Nash-MD-PG, arXiv:2312.00886, section 7); stages with the target `"policy_gradient"` say so
-    themselves. Right for responses of the policy that is trained, and for one step. A step of plain gradient
+    `eta beta (log pi - log reference)`, so this is eta times the gradient of the game's value against the opponent
+    (SPO, arXiv:2401.04056; Nash-MD-PG, arXiv:2312.00886, section 7); stages with the target `"policy_gradient"` say
+    so themselves. Right for responses of the policy that is trained, and for one step. A step of plain gradient
     descent is not the mirror step: it is multiplied by pi.
     """
 
@@ -114,7 +114,7 @@ class PolicyGradient:
             penalty = terms.eta * terms.beta * (now - samples.reference)
         else:
             penalty = now - samples.anchor
-        reward = terms.eta * samples.gains - penalty
+        reward = terms.eta * jnp.asarray(samples.gains) - penalty
         count = reward.shape[-1]
         others = (jnp.sum(reward, -1, keepdims=True) - reward) / (count - 1)
         return -jnp.mean((reward - others) * log_pi, -1)
