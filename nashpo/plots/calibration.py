@@ -1,7 +1,7 @@
 """How far to trust a learned preference: what it said beside what happened."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def calibration(
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['Bradley-Terry (ECE 0.050)']
     """
-    many = [curves] if hasattr(curves, "predicted") else listed(curves)
+    many: list[Any] = [curves] if hasattr(curves, "predicted") else list(curves)
     if not 1 <= len(many) <= len(COLOURS):
         raise ValueError(
             f"calibration: there are {len(many)} curves, but between 1 and {len(COLOURS)} can be told apart."
@@ -48,7 +48,8 @@ def calibration(
         raise ValueError(f"there are {len(names)} labels for {len(many)} curves to draw: give each one.")
     ax = axes(ax, (5.0, 5.0))
     ax.plot([0.5, 1.0], [0.5, 1.0], color=ink(), linewidth=1.0, alpha=0.5, zorder=1)
-    shown = [f"{cut(name, 28)} (ECE {one.error:.3f})".strip() for name, one in zip(names, many, strict=True)]
+    most = 28 if ax.get_window_extent().width > 3.5 * ax.figure.dpi else 16
+    shown = [f"{cut(name, most)} (ECE {one.error:.3f})".strip() for name, one in zip(names, many, strict=True)]
     largest = max(float(one.votes.max()) for one in many)
     for index, (one, label) in enumerate(zip(many, shown, strict=True)):
         # Side by side: intervals of the same bin would hide each other.

@@ -18,16 +18,24 @@ class Perceptron(nnx.Module):
 
         f(c, y, ...) = W_L tanh(... tanh(W_1 [c, y, ...] + b_1) ...) + b_L,      [N, outputs]
 
-    `inputs` counts the features of all arguments together.
+    `inputs` counts the features of all arguments together; parameters are of type `dtype`.
 
     >>> network = Perceptron(3, 2, rngs=nnx.Rngs(0))
     >>> network(jnp.ones((5, 1)), jnp.ones((5, 2))).shape
     (5, 2)
     """
 
-    def __init__(self, inputs: int, outputs: int = 1, hidden: Sequence[int] = (64,), *, rngs: nnx.Rngs) -> None:
-        widths = (inputs, *hidden, outputs)
-        self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(widths)])
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 1,
+        hidden: Sequence[int] = (64,),
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ) -> None:
+        sizes = itertools.pairwise((inputs, *hidden, outputs))
+        self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs, param_dtype=dtype) for a, b in sizes])
 
     def __call__(self, *parts: Array) -> Array:
         """The outputs `[N, outputs]` for features `[N, ...]`."""
@@ -69,10 +77,20 @@ class Network:
         return cls(nnx.to_pure_dict(params), nnx.to_pure_dict(rest), contexts, graph)
 
     def __call__(self, prompts: Array, *responses: Array) -> Array:
-        """The module's output for prompts `[N]` and features `[N, D]`."""
+        """The module's output for prompts `[N]` and features `[N, D]`.
+
+        Raises `ValueError` for item numbers in place of features.
+        """
+        if any(jnp.ndim(response) != 2 for response in responses):
+            raise ValueError("a network reads features, but these are item numbers: compare with_features(...).")
         module = nnx.merge(self.graph, self.params, self.rest)
         context = () if self.contexts is None else (self.contexts[prompts],)
         return module(*context, *responses)
+
+    def __repr__(self) -> str:
+        """The shapes of the parameters."""
+        shapes = jax.tree.map(jnp.shape, self.params)
+        return f"Network(params={shapes}, contexts={None if self.contexts is None else self.contexts.shape})"
 
     def outputs(self, candidates: Array, shape: tuple[int, ...] | None = None) -> Array:
         """The output `[X, A, ...]` for the features `[X, A, D]` of every response to every prompt."""

@@ -88,8 +88,8 @@ def fit(
     with `s = model.scores(prompts, left, right)` and `t = targets(share, flip, smoothing)`. The held-out likelihood is
     that of the same targets without the penalty. The key draws the batches.
 
-    Raises `ValueError` for a batch without an optimizer, a flip or penalty that cannot be, or a gradient that is not
-    finite (the step and the parameter are named).
+    Raises `ValueError` for a batch without an optimizer, a flip or penalty that cannot be, or a gradient or loss that
+    is not finite (the step and the parameter are named).
 
     >>> from nashpo.preferences import Perceptron, RewardModel
     >>> from flax import nnx
@@ -159,12 +159,14 @@ def _loss(params: Any, model: Any, rows: tuple[Array, ...], penalty: Scalar) -> 
 
 def _start(model: Any, learning_rate: float, optimizer: Callable) -> tuple[Any, Any]:
     params = jax.tree.map(jnp.asarray, model.params)
-    return params, optax.with_extra_args_support(optimizer(learning_rate)).init(params)
+    carry = params, optax.with_extra_args_support(optimizer(learning_rate)).init(params)
+    # Optimizers start from Python's numbers, whose weak types would make the second chunk another program.
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), carry)
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "batch", "count"))
 def _chunk(model, carry, rows, key, penalty, learning_rate, done, optimizer, batch, count):
-    """`count` steps: the new parameters, and for every step the loss, the largest slope, which slopes are finite."""
+    """`count` steps: the new parameters, and for every step the loss, the largest slope, what is finite."""
     update = optax.with_extra_args_support(optimizer(learning_rate)).update
 
     def step(carry, index):
@@ -179,7 +181,7 @@ def _chunk(model, carry, rows, key, penalty, learning_rate, done, optimizer, bat
 
         value, slope = jax.value_and_grad(objective)(params)
         leaves = jax.tree.leaves(slope)
-        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
+        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in (*leaves, value)])
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
         moves, state = update(slope, state, params, value=value, grad=slope, value_fn=objective)
         return (optax.apply_updates(params, moves), state), (value, largest, finite)
@@ -188,12 +190,15 @@ def _chunk(model, carry, rows, key, penalty, learning_rate, done, optimizer, bat
 
 
 def _require_finite(finite: np.ndarray, params: Any, done: int) -> None:
-    """Raise at the first step with a slope that is not finite, naming the parameter."""
+    """Raise at the first step with a slope or a loss that is not finite, naming the parameter."""
     bad = np.argwhere(~finite)
     if len(bad):
         step, leaf = bad[0].tolist()
-        path = jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(params)[0][leaf][0])
+        leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+        what = "loss"
+        if leaf < len(leaves):
+            what = f"gradient of params{jax.tree_util.keystr(leaves[leaf][0])}"
         raise ValueError(
-            f"step {done + step + 1}: the gradient of params{path} is not finite: lower the learning rate, raise the "
+            f"step {done + step + 1}: the {what} is not finite: lower the learning rate, raise the "
             "penalty, or look for extreme features."
         )
