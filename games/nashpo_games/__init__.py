@@ -19,6 +19,7 @@ from nashpo_games.generators import random_constant_sum, random_tournament, tran
 from nashpo_games.low_rank import embedded
 from nashpo_games.nested import nested_rps
 from nashpo_games.pokemon import pokemon_types
+from nashpo_games.sequences import token_duels, token_features, token_length_bias, token_majority
 from nashpo_games.voting import condorcet_paradox, smith_cycle, tennessee_capital
 
 __all__ = [
@@ -39,5 +40,9 @@ __all__ = [
     "rps_contexts",
     "smith_cycle",
     "tennessee_capital",
+    "token_duels",
+    "token_features",
+    "token_length_bias",
+    "token_majority",
     "transitive_plus_cyclic",
 ]
