@@ -1,5 +1,6 @@
 """The games of a sweep: names, and batches of games that one program can hold."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from nashpo.game import Game, pad
 from nashpo.oracles.table import Table
+from nashpo.policies.tabular import Tabular
 
 
 class Batch(NamedTuple):
@@ -35,7 +37,15 @@ def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, 
     wrong = next((name for name, game in named.items() if not isinstance(game, Game)), None)
     if wrong is not None:
         raise ValueError(f"sweep: {wrong!r} is {named[wrong]!r}, not a Game; make one with Game.from_table(P).")
-    return named
+    return {name: _tabulated(game) for name, game in named.items()}
+
+
+def _tabulated(game: Game) -> Game:
+    """The game with its reference as a table, which is all that a rule needs of it."""
+    if isinstance(game.reference, Tabular):
+        return game
+    log_probs = np.asarray(game.reference.log_probs()).astype(np.result_type(game.prompts))
+    return dataclasses.replace(game, reference=Tabular(log_probs, normalised=True))
 
 
 def swept_betas(games: Sequence[Game], betas: Any) -> np.ndarray | None:

@@ -10,8 +10,8 @@ from jax.sharding import Mesh, PartitionSpec
 
 from nashpo.game import Game
 from nashpo.logspace import LOG_ZERO, log_softmax
-from nashpo.policies.tabular import Tabular
 from nashpo.march import finite, march, measure
+from nashpo.policies.tabular import Tabular
 from nashpo.typing import Array, Key
 
 
@@ -23,7 +23,7 @@ class Setting(NamedTuple):
     """None: the game's."""
     seed: Any
     start: Any
-    """Logits `[X, A]`; None: the reference."""
+    """Logits `[X, A]`, or a policy; None: the reference."""
 
 
 class Lane(NamedTuple):
@@ -107,6 +107,8 @@ def _lane(game: Game, setting: Setting, *, tol: Any, metrics: Any, steps: Any, l
 def _start(game: Game, setting: Setting, masked: bool) -> Any:
     if setting.start is None:
         return game.reference
+    if hasattr(setting.start, "log_prob"):
+        return setting.start
     return Tabular(_allowed(game, setting.start) if masked else setting.start)
 
 

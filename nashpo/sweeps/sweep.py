@@ -11,6 +11,7 @@ import numpy as np
 from nashpo.game import Game
 from nashpo.learners.base import Learner
 from nashpo.metrics import payoff_bound
+from nashpo.policies.base import Policy
 from nashpo.policies.tabular import Tabular
 from nashpo.run import Metric, as_solver, named_metrics, whole_number
 from nashpo.solver import Solver
@@ -33,7 +34,7 @@ def sweep(
     steps: int,
     every: int = 1,
     betas: Sequence[float] | Array | None = None,
-    starts: Literal["random"] | Array | None = None,
+    starts: Literal["random"] | Array | Policy | Sequence[Policy] | None = None,
     seeds: int | Sequence[int] = 1,
     learner: Learner | None = None,
     tol: float | None = None,
@@ -47,8 +48,10 @@ def sweep(
     axis of the result, `EGPO(eta=jnp.geomspace(0.1, 2, 8))`; so is beta, as `betas` in place of the games' own.
     `seeds` (a number of them, or a list) seed noisy oracles and random starts as `key` does in `solve`. A run begins at
     the reference, at a random policy of its seed (`starts="random"`, uniform on the simplex), or at the probabilities
-    `starts[k]`, `[A]` or `[X, A]`, of the k-th seed. `steps`, `every`, `tol`, `metrics` and `learner` are those
-    of `solve`, and each run is the one that `solve` would make, but for rounding.
+    `starts[k]`, `[A]` or `[X, A]`, of the k-th seed. With a `learner` of networks `starts` is a policy, or one for
+    every seed, all of one architecture; lists among the learner's numbers are axes too, `Regression([0.01, 0.03])`.
+    `steps`, `every`, `tol` and `metrics` are those of `solve`, and each run is the one that `solve` would make, but for
+    rounding.
 
     One program a rule is compiled, for any number of games, settings and seeds; tables of different sizes are padded,
     which changes nothing. About `memory` bytes are used at once, and the lanes are shared among `devices` (all local
@@ -83,7 +86,7 @@ def sweep(
         for batch, begin in zip(stacked, begins, strict=True):
             settings = grid(solver, betas, numbers, _dtype(batch.games))
             seed = settings.seed
-            first = None if begin is None else begin[seed]
+            first = jax.tree.map(lambda leaf: leaf[seed], begin)  # noqa: B023  used at once
             setting = Setting(settings.solver, settings.beta, numbers[seed].astype(np.uint32), first)
             runs.append(Runs(batch.places, run_grid(batch.games, setting, plan)))
         axes = settings.axes | {"seed": numbers}
@@ -103,11 +106,11 @@ def _named_rules(rules: Any, learner: Learner | None) -> dict[str, Any]:
         rules = names
     if not rules:
         raise ValueError("sweep: give at least one rule.")
-    return {str(name): as_solver(_arrays(rule), learner) for name, rule in rules.items()}
+    return {str(name): as_solver(_arrays(rule), _arrays(learner)) for name, rule in rules.items()}
 
 
 def _arrays(rule: Any) -> Any:
-    """The rule with every list of numbers an array."""
+    """The rule or learner with every list of numbers an array."""
     return jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, list) else leaf, rule, is_leaf=_listed)
 
 
@@ -129,10 +132,14 @@ def _dtype(games: Game) -> np.dtype:
     return np.asarray(jax.tree.leaves(games.oracle)[0]).dtype
 
 
-def _starts(starts: Any, seeds: np.ndarray, games: Game) -> np.ndarray | None:
-    """The logits `[seeds, X, A]` to begin from; None for the reference."""
+def _starts(starts: Any, seeds: np.ndarray, games: Game) -> Any:
+    """The logits `[seeds, X, A]`, or policies with a leading axis `[seeds]`, to begin from; None for the reference."""
     if starts is None:
         return None
+    if hasattr(starts, "log_prob"):
+        starts = [starts] * len(seeds)
+    if isinstance(starts, Sequence) and len(starts) and hasattr(starts[0], "log_prob"):
+        return _policies(starts, len(seeds))
     _, *sizes = games.reference.log_probs().shape
     shape = sizes[0], sizes[1]
     if isinstance(starts, str):
@@ -150,6 +157,16 @@ def _starts(starts: Any, seeds: np.ndarray, games: Game) -> np.ndarray | None:
             f"responses] that sum to one, for {count} seeds and a game of {shape[0]} prompts and {shape[1]} responses."
         )
     return np.broadcast_to(np.asarray(Tabular.from_probs(probs).logits), (count, *shape))
+
+
+def _policies(starts: Sequence[Any], count: int) -> Any:
+    """Policies of one structure, stacked."""
+    if len(starts) != count:
+        raise ValueError(f"starts holds {len(starts)} policies: give one, or one for each of the {count} seeds.")
+    kinds = {jax.tree.structure(policy) for policy in starts}
+    if len(kinds) > 1:
+        raise ValueError("starts: all policies must have one architecture, so that one program runs them.")
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *starts)
 
 
 def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> None:
