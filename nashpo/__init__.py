@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nashpo import (
         callbacks,
+        estimates,
         learners,
         maxmin,
         metrics,
@@ -58,6 +59,7 @@ _HOME = {
 }
 _ROOMS = (
     "callbacks",
+    "estimates",
     "learners",
     "maxmin",
     "metrics",
@@ -87,6 +89,7 @@ __all__ = [
     "duality_gap",
     "equilibrium",
     "equilibrium_path",
+    "estimates",
     "exploitability",
     "learners",
     "load_table",

@@ -31,7 +31,7 @@ FLOORS = (
     {"game"},
     {"metrics", "results", "tables", "players", "maxmin"},
     {"equilibria", "learners", "preferences", "solvers"},
-    {"march", "mirror"},
+    {"estimates", "march", "mirror"},
     {"run", "callbacks"},
     {"checkpoint"},
     {"driver", "sweeps"},

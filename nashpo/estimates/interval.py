@@ -1,0 +1,45 @@
+"""The uncertainty of a mean, by resampling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashpo.typing import Array, Key
+
+
+def bootstrap_interval(
+    key: Key, values: Array, *, confidence: float = 0.9, resamples: int = 1000
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of the mean of independent `values` `[N]`.
+
+        (quantile((1 - confidence) / 2), quantile((1 + confidence) / 2)) of the means of N values drawn with replacement
+
+    Efron, "Better bootstrap confidence intervals" (1987), Journal of the American Statistical Association 82; with few
+    values it is somewhat too short. Computed in JAX, in the precision of `values` that JAX allows.
+
+    Raises `ValueError` for fewer than two values, a confidence outside (0, 1) or less than two resamples.
+
+    >>> low, high = bootstrap_interval(jax.random.key(0), np.arange(100.0))
+    >>> 44 < low < 46 and 53 < high < 55
+    True
+    """
+    if np.ndim(values) != 1 or len(values) < 2:
+        raise ValueError(f"values has shape {np.shape(values)}: an interval needs a list [N] of at least two numbers.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence}: must lie between 0 and 1, for example 0.9.")
+    if resamples < 2:
+        raise ValueError(f"resamples={resamples}: draw at least 2, better 1000.")
+    means = np.asarray(_means(key, jnp.asarray(values), jnp.arange(resamples)))
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+@jax.jit
+def _means(key: Key, values: Array, numbers: Array) -> Array:
+    """The mean of `values` drawn with replacement, once for each number."""
+
+    def mean(number: Array) -> Array:
+        drawn = jax.random.randint(jax.random.fold_in(key, number), values.shape, 0, len(values))
+        return jnp.mean(values[drawn])
+
+    return jax.lax.map(mean, numbers, batch_size=64)
