@@ -1,5 +1,6 @@
 """Everything that a stage needs from samples, computed once."""
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from jax.core import Tracer
 
 from nashpo.learners.losses.base import Loss, Samples
 from nashpo.learners.samplers import Sampler, Scene
+from nashpo.learners.score import LogOdds
 from nashpo.typing import Array, Key
 
 
@@ -22,6 +24,7 @@ class Recipe(NamedTuple):
     gains: Any
     selection: Any
     loss: Loss
+    replay: Any = None
 
 
 def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
@@ -29,6 +32,8 @@ def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
     asked, drawn, judged, chosen = jax.random.split(key, 4)
     prompts, weights = _prompts(recipe, asked, scene)
     responses = recipe.sampler.draw(drawn, prompts, recipe.responses, scene)
+    if recipe.replay is not None:
+        prompts, weights, responses = recipe.replay.mix(prompts, weights, responses, scene)
     reference = scene.slots["reference"].log_prob(prompts, responses)
     samples = Samples(
         prompts=prompts,
@@ -40,15 +45,33 @@ def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
         labels=None,
         **_all_pairs(len(prompts), recipe.responses, weights.dtype),
     )
-    if recipe.loss.reads == "gains" and scene.stage.opponents:
-        samples = samples._replace(gains=recipe.gains.estimate(judged, prompts, responses, scene))
-    elif recipe.loss.reads == "gains":
-        samples = samples._replace(gains=jnp.zeros(reference.shape, weights.dtype))
+    if recipe.loss.reads == "gains":
+        samples = samples._replace(gains=_gains(recipe, judged, samples, scene))
     if recipe.selection is not None:
         samples = recipe.selection.select(chosen, samples, scene)
-    if recipe.loss.reads == "labels":
+    extra = getattr(recipe.loss, "extra", None)
+    if extra is not None:
+        sampler, count = extra
+        more = sampler.draw(jax.random.fold_in(drawn, 1), prompts, count, scene)
+        samples = with_responses(samples, more, scene)
+    if recipe.loss.reads == "gains":
+        samples = samples._replace(labels=None)
+    elif samples.labels is None:
         samples = samples._replace(labels=_labels(judged, samples, scene))
     return jax.lax.stop_gradient(samples)
+
+
+def with_responses(samples: Samples, responses: Any, scene: Scene) -> Samples:
+    """The samples with more responses `[B, J, ...]` at the end, in no pair and without gains."""
+
+    def joined(old: Any, new: Any) -> Any:
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), old, new)
+
+    return samples._replace(
+        responses=joined(samples.responses, responses),
+        anchor=joined(samples.anchor, _anchor(samples.prompts, responses, scene)),
+        reference=joined(samples.reference, scene.slots["reference"].log_prob(samples.prompts, responses)),
+    )
 
 
 def bad_answers(samples: Samples) -> Array:
@@ -65,6 +88,15 @@ def _prompts(recipe: Recipe, key: Key, scene: Scene) -> tuple[Array, Array]:
     count = recipe.prompts
     drawn = jax.random.categorical(key, jnp.log(weights), shape=(count,)) if len(weights) > 1 else jnp.zeros(count, int)
     return drawn, jnp.full(count, 1.0 / count, weights.dtype)
+
+
+def _gains(recipe: Recipe, key: Key, samples: Samples, scene: Scene) -> Array:
+    """Estimates `[B, K]`, of log-odds where the stage asks for scores; 0 without opponents."""
+    if not scene.stage.opponents:
+        return jnp.zeros(samples.reference.shape, samples.weights.dtype)
+    if scene.stage.target == "score" and scene.game.scale != "score":
+        scene = scene._replace(game=dataclasses.replace(scene.game, oracle=LogOdds(scene.game.oracle)))
+    return recipe.gains.estimate(key, samples.prompts, samples.responses, scene)
 
 
 def _anchor(prompts: Array, responses: Any, scene: Scene) -> Array:

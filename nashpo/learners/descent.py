@@ -95,7 +95,7 @@ def report(value: Array, gradient: Any) -> dict[str, Array]:
     >>> {name: float(number) for name, number in report(jnp.ones(()), jnp.array([3.0, 4.0])).items()}
     {'loss': 1.0, 'gradient_norm': 5.0, 'bad_parameter': -1.0}
     """
-    return {"loss": value, "gradient_norm": optax.global_norm(gradient), BAD_PARAMETER: first_bad(gradient)}
+    return {"loss": value, "gradient_norm": optax.tree.norm(gradient), BAD_PARAMETER: first_bad(gradient)}
 
 
 def _rate(learning_rate: Any, params: Any) -> Any:

@@ -14,6 +14,7 @@ from nashpo.learners.descent import accumulated, check_optimizer, report, start_
 from nashpo.learners.gains import Fresh
 from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.losses.mirror import SquaredGains
+from nashpo.learners.memory import Carry, begin, remember
 from nashpo.learners.sampled_check import check_laws, check_sampled
 from nashpo.learners.samplers import FromOpponent, FromStart, Scene
 from nashpo.oracles.base import VALUE
@@ -35,12 +36,13 @@ class Sampled:
     `optimizer` on `loss`, each over `minibatch` prompts in a fresh order (all if None), whose gradient is accumulated
     over pieces of `microbatch` prompts (in one piece if None).
 
-    `loss` says which law its samples must come from and which target it fits; `sampler` is the one that it asks for if
-    None (`FromStart` where any will do). `gains` estimates how often a response wins. `selection` is a heuristic that
-    changes which pairs are compared, and with it the minimiser (`nashpo.learners.heuristics`). `learning_rate` is a
-    number or an optax schedule of gradient steps; `optimizer` makes an optax transformation of it. `pool` policies
-    at most are kept for the average of a rule that reports it (`policies.Mixture`), where responses cannot be listed.
-    `mesh` (a `jax.sharding.Mesh` of one axis) spreads the prompts of a batch over devices.
+    `loss` says which law its samples must come from and which target it fits; `sampler` is the one that it asks for
+    if None (`FromStart` where any will do). `gains` estimates how often a response wins. `selection` is a heuristic
+    that changes which pairs are compared, and with it the minimiser, and `replay` adds responses of earlier fits
+    (both in `nashpo.learners.heuristics`). `learning_rate` is a number or an optax schedule of gradient steps;
+    `optimizer` makes an optax transformation of it. `pool` policies at most are kept for the average of a rule that
+    reports it (`policies.Mixture`), where responses cannot be listed. `mesh` (a `jax.sharding.Mesh` of one axis)
+    spreads the prompts of a batch over devices.
 
     Raises `ValueError`: when it is built, for a loss with a sampler or gains it is biased for; when a run begins, for a
     rule whose target is another one, and for an oracle whose answers are no payoffs.
@@ -58,6 +60,7 @@ class Sampled:
     sampler: Any = None
     gains: Any = Fresh()
     selection: Any = None
+    replay: Any = None
     optimizer: Any = static(default=optax.adam)
     prompts: int | None = static(default=None)
     responses: int = static(default=2)
@@ -87,14 +90,18 @@ class Sampled:
         return trained(policy, like)
 
     def carry(self, policy: Any) -> Any:
-        """The optimizer's state."""
-        return start_descent(self.optimizer, self.learning_rate, policy.params)
+        """The optimizer's state, with what gains and replay remember where they do."""
+        state = start_descent(self.optimizer, self.learning_rate, policy.params)
+        memory = begin(self, policy)
+        return Carry(state, memory) if memory else state
 
-    def collect(self, key: Key, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game) -> Samples:
-        """What a stage needs from samples: responses, anchors, gains or labels."""
+    def collect(
+        self, key: Key, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game, memory: Any = None
+    ) -> Samples:
+        """What a stage needs from samples: responses, anchors, gains or labels; `memory` is that of the carry."""
         said = {name: spoken(policy, game.oracle) for name, policy in slots.items()}
-        scene = Scene(spoken(start, game.oracle), said, stage, game)
-        recipe = Recipe(self.prompts, self.responses, self.sampler, self.gains, self.selection, self.loss)
+        scene = Scene(spoken(start, game.oracle), said, stage, game, begin(self, start) if memory is None else memory)
+        recipe = Recipe(self.prompts, self.responses, self.sampler, self.gains, self.selection, self.loss, self.replay)
         return self._spread(collect(recipe, key, scene))
 
     def fit(
@@ -102,7 +109,8 @@ class Sampled:
     ) -> tuple[Any, Any, dict[str, Array]]:
         """The policy after `updates` steps from `start`; the loss and the gradient's norm of the last one."""
         drawn, ordered = jax.random.split(key)
-        samples = self.collect(drawn, start, slots, stage, game)
+        state, memory = carry if isinstance(carry, Carry) else (carry, {})
+        samples = self.collect(drawn, start, slots, stage, game, memory)
         terms = Terms(stage.eta, game.beta, VALUE[game.scale], stage.target)
 
         def loss(params: Any, some: Samples) -> Array:
@@ -117,7 +125,9 @@ class Sampled:
             carried = step(self.optimizer, self.learning_rate, gradient, params, state)
             return carried, report(value, gradient)
 
-        (params, carry), infos = jax.lax.scan(once, (start.params, carry), jnp.arange(self.updates))
+        (params, state), infos = jax.lax.scan(once, (start.params, state), jnp.arange(self.updates))
+        memory = remember(self, memory, samples, spoken(start, game.oracle))
+        carry = Carry(state, memory) if memory else state
         info = jax.tree.map(lambda values: values[-1], infos)
         return carry, start.with_params(params), info | {BAD_ANSWERS: bad_answers(samples)}
 

@@ -68,6 +68,10 @@ def check_sampled(learner: Any, rule: Any, game: Game) -> None:
             f"Sampled(prompts={total}): must be a multiple of the {learner.mesh.size} devices of the mesh."
         )
     check_oracle_answers(game)
+    for part in (learner.loss, learner.sampler, learner.gains, learner.selection, learner.replay):
+        check = getattr(part, "check", None)
+        if check is not None:
+            check(learner, game)
 
 
 def _check_stage(learner: Any, rule: str, stage: Stage) -> None:

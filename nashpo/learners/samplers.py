@@ -21,6 +21,8 @@ class Scene(NamedTuple):
     slots: dict[Slot, Any]
     stage: Stage
     game: Game
+    memory: Any = None
+    """What gains and replay remember of earlier fits, by name."""
 
 
 class Sampler(Protocol):

@@ -1,16 +1,29 @@
 """What is minimised over samples."""
 
-from nashpo.learners.losses.base import Loss, Samples, Terms, differences
+from nashpo.learners.losses.base import Loss, Samples, Terms, differences, one_pair
+from nashpo.learners.losses.field import CDPO, DPO, IPO, RDPO, RPO, VPO, HyPO
 from nashpo.learners.losses.mirror import PairLabel, Pointwise, PolicyGradient, SoftLogistic, SquaredGains
+from nashpo.learners.losses.others import GPO, HingeNorm, SigmoidNorm
 
 __all__ = [
+    "CDPO",
+    "DPO",
+    "GPO",
+    "IPO",
+    "RDPO",
+    "RPO",
+    "VPO",
+    "HingeNorm",
+    "HyPO",
     "Loss",
     "PairLabel",
     "Pointwise",
     "PolicyGradient",
     "Samples",
+    "SigmoidNorm",
     "SoftLogistic",
     "SquaredGains",
     "Terms",
     "differences",
+    "one_pair",
 ]

@@ -42,10 +42,15 @@ class Terms(NamedTuple):
 
 
 class Loss(Protocol):
-    """A function of log-probabilities, right for some laws of the samples."""
+    """A function of log-probabilities, right for some laws of the samples.
+
+    A loss may have `extra = (sampler, count)`: as many further responses to each prompt, the last ones, that are in no
+    pair; `updates`, the most gradient steps it is right for; and `check(learner, game)`, which raises `ValueError` for
+    settings that cannot be run.
+    """
 
     reads: ClassVar[str]
-    """`"gains"` or `"labels"`."""
+    """`"gains"` or `"labels"`. Gains are log-odds in a stage with the target `"score"`."""
     laws: ClassVar[frozenset[str] | None]
     """The laws of responses under which its minimiser is the point of the stage; None for any law."""
     targets: ClassVar[frozenset[str] | None]
@@ -54,6 +59,20 @@ class Loss(Protocol):
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]` at log-probabilities `[B, K]` of the responses."""
         ...
+
+
+def one_pair(label: float, extra: int = 0) -> Samples:
+    """One prompt, responses 0 and 1 with a label, `extra` further ones, and 1/2 of each for an anchor: to try a loss.
+
+    >>> one_pair(0.5).labels.tolist()
+    [[0.5]]
+    """
+    import jax.numpy as jnp
+
+    half = jnp.log(jnp.full((1, 2 + extra), 0.5))
+    left, right, pairs = jnp.array([[0]]), jnp.array([[1]]), jnp.ones((1, 1))
+    responses = jnp.arange(2 + extra)[None]
+    return Samples(jnp.zeros(1, int), jnp.ones(1), responses, half, half, None, left, right, pairs, label * pairs)
 
 
 def differences(values: Array, samples: Samples) -> Array:
