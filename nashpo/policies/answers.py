@@ -4,6 +4,7 @@ import dataclasses
 import operator
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -76,18 +77,10 @@ class Answers:
         >>> Answers(vocabulary=3, length=2).tokens(np.array([5, 9])).tolist()
         [[1, 2], [-1, -1]]
         """
-        self._numbered()
-        numbers = jnp.arange(self.count) if index is None else index
-        xp = namespace(numbers)
-        numbers = xp.asarray(numbers).astype(np.int32)[..., None]
-        powers = self.vocabulary ** np.arange(self.length)
-        first = np.append(0, np.cumsum(powers)).astype(np.int32)
-        length = xp.sum(numbers >= first[1:], axis=-1, keepdims=True) if self.end else np.array([self.length])
-        place = length - 1 - np.arange(self.length)
-        rank = numbers - xp.asarray(first)[length] if self.end else numbers
-        digits = rank // xp.asarray(powers.astype(np.int32))[xp.maximum(place, 0)] % self.vocabulary
-        tokens = xp.where(place >= 0, digits, self.vocabulary)
-        return xp.where((numbers >= 0) & (numbers < self.count), tokens, -1).astype(np.int32)
+        self.check_listed()
+        if index is None:
+            return jnp.asarray(self._spell(np.arange(self.count)))
+        return _spell(self, index) if isinstance(index, jax.Array) else self._spell(np.asarray(index))
 
     def index(self, tokens: Array) -> Array:
         """The numbers `[...]` of answers `[..., L]`, int32; -1 for what is none.
@@ -97,13 +90,8 @@ class Answers:
         >>> Answers(vocabulary=3, length=2, end=True).index(np.array([[0, 2], [3, 0], [0, 7]])).tolist()
         [6, 0, -1]
         """
-        self._numbered()
-        inside, xp = self.inside(tokens), namespace(tokens)
-        tokens = xp.asarray(tokens).astype(np.int32)
-        number = xp.zeros(tokens.shape[:-1], np.int32)
-        for t in range(self.length):
-            number = xp.where(inside[..., t], number * self.vocabulary + tokens[..., t] + bool(self.end), number)
-        return xp.where(self.valid(tokens), number, -1).astype(np.int32)
+        self.check_listed()
+        return _count(self, tokens) if isinstance(tokens, jax.Array) else self._count(np.asarray(tokens))
 
     def inside(self, tokens: Array) -> Array:
         """Which positions of `[..., L]` tokens come before the end, `[..., L]`.
@@ -157,10 +145,36 @@ class Answers:
         words = ("".join(str(letters[t]) for t in row[:length]) for row, length in zip(rows, lengths, strict=True))
         return tuple(word or "-" for word in words)
 
-    def _numbered(self) -> None:
-        """Refuse to number more answers than a table holds."""
+    def check_listed(self) -> None:
+        """Raise `ValueError` for more answers than a table holds."""
         if self.count > LARGEST:
             raise ValueError(
                 f"vocabulary={self.vocabulary}, length={self.length} make {self.count:,} answers, but at most "
                 f"{LARGEST:,} are listed: shorten them, or use what needs no list (sample, log_prob, compare)."
             )
+
+    def _spell(self, index: Array) -> Array:
+        """The tokens `[..., L]` of numbers `[...]`: how long, how many before it are as long, and their digits."""
+        xp = namespace(index)
+        numbers = index.astype(np.int32)[..., None]
+        powers = self.vocabulary ** np.arange(self.length)
+        first = np.append(0, np.cumsum(powers)).astype(np.int32)
+        length = xp.sum(numbers >= first[1:], axis=-1, keepdims=True) if self.end else np.array([self.length])
+        place = length - 1 - np.arange(self.length)
+        rank = numbers - xp.asarray(first)[length] if self.end else numbers
+        digits = rank // xp.asarray(powers.astype(np.int32))[xp.maximum(place, 0)] % self.vocabulary
+        tokens = xp.where(place >= 0, digits, self.vocabulary)
+        return xp.where((numbers >= 0) & (numbers < self.count), tokens, -1).astype(np.int32)
+
+    def _count(self, tokens: Array) -> Array:
+        """The numbers `[...]` of tokens `[..., L]`; with an end, digits count from 1, so that none is left out."""
+        inside, xp = self.inside(tokens), namespace(tokens)
+        number = xp.zeros(tokens.shape[:-1], np.int32)
+        for t in range(self.length):
+            digit = tokens[..., t].astype(np.int32) + bool(self.end)
+            number = xp.where(inside[..., t], number * self.vocabulary + digit, number)
+        return xp.where(self.valid(tokens), number, -1).astype(np.int32)
+
+
+_spell = jax.jit(Answers._spell, static_argnums=0)
+_count = jax.jit(Answers._count, static_argnums=0)

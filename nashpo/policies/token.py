@@ -1,5 +1,6 @@
 """Autoregressive policies: a network that scores the next token of an answer."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,6 +85,7 @@ over 2 symbols have shape (3, 3, 2).
         """Next-token logits `[N, L, V(+1)]` for contexts `[N, ...]` and tokens `[N, L]`."""
         return self.module()(contexts, tokens)  # type: ignore[operator]  a module is called
 
+    @jax.jit
     def log_prob(self, prompts: Array, responses: Array) -> Array:
         """Log-probabilities `[B, K]` of answers `[B, K, L]` to prompt numbers `[B]`: sums over tokens."""
         answers, (batch, count) = self.answers, np.shape(responses)[:2]
@@ -96,6 +98,7 @@ over 2 symbols have shape (3, 3, 2).
         total = jnp.sum(jnp.where(reached, chosen, 0.0), axis=-1)
         return jnp.where(answers.valid(tokens), total, jnp.asarray(LOG_ZERO, total.dtype)).reshape(batch, count)
 
+    @functools.partial(jax.jit, static_argnames="count")
     def sample(self, key: Key, prompts: Array, count: int) -> Array:
         """Answers `[B, count, L]`, independent draws for each prompt number of `[B]`.
 
@@ -104,15 +107,16 @@ over 2 symbols have shape (3, 3, 2).
         contexts = _rows(self.contexts, prompts, count)
         return _draw(lambda tokens: self.logits(contexts, tokens), self.answers, key, len(prompts), count)
 
+    @jax.jit
     def log_probs(self) -> Array:
         """Normalised log-probabilities `[X, A]` of all answers; the network reads each prefix `[L - 1]` once.
 
         Raises `ValueError` for more than 2^20 answers.
         """
+        self.answers.check_listed()
         V, L, end = self.answers.vocabulary, self.answers.length, self.answers.end
         prompts = len(self.contexts)
         prefixes = Answers(V, L - 1).tokens() if L > 1 else jnp.zeros((1, 0), jnp.int32)
-        self.answers.index(jnp.zeros((0, L), jnp.int32))
         rows = jnp.tile(jnp.pad(prefixes, ((0, 0), (0, 1))), (prompts, 1))
         contexts = _rows(self.contexts, np.arange(prompts), len(prefixes))
         after = log_softmax(self.logits(contexts, rows)).reshape(prompts, len(prefixes), L, -1)
