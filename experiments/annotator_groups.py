@@ -53,7 +53,7 @@ def population(seed: int) -> Mixture:
     """Three groups with independent normal rewards that sum to zero."""
     rewards = SPREAD * np.random.default_rng(seed).normal(size=(len(SIZES), 1, RESPONSES))
     rewards -= rewards.mean(axis=-1, keepdims=True)
-    return Mixture.of([BradleyTerry(r) for r in rewards], weights=list(SIZES))
+    return Mixture.of([BradleyTerry(r) for r in rewards], weights=np.array(SIZES))
 
 
 def rewards_of(groups: Mixture) -> np.ndarray:
@@ -65,7 +65,7 @@ def policies(truth: Mixture, votes: Comparisons, seed: int) -> tuple[np.ndarray,
     """The `POLICIES` as probabilities `[policy, A]`, and the group `[U]` to which each annotator was put."""
     found = fit_annotator_groups(votes, len(SIZES), jax.random.key(seed))
     pooled = np.asarray(fit_bradley_terry(votes, penalty=0.1).rewards)
-    mean = np.einsum("g,gxa->xa", np.asarray(found.oracle.weights), found.rewards)
+    mean = np.asarray(np.einsum("g,gxa->xa", np.asarray(found.oracle.weights), found.rewards))
     answers = [maxmin_rewards(r, BETA).policy for r in (rewards_of(truth), found.rewards, mean[None], pooled[None])]
     game = nashpo.Game.from_oracle(Table(np.asarray(found.oracle.table())), beta=BETA / 10)
     answers.append(nashpo.equilibrium(game).policy)

@@ -11,6 +11,7 @@ from nashpo.oracles import BradleyTerry, GeneralPreference, Noisy, Table
 from nashpo.preferences import (
     Comparisons,
     accuracy,
+    bounding_penalty,
     cross_entropy,
     cyclic_accuracy,
     cyclic_comparisons,
@@ -231,6 +232,40 @@ def test_planted_embeddings_are_found(noise):
     error = np.abs(found.table() - true.table()) / standard_error(true.table(), 20_000)
     assert error.max() < 5 / (1 - 2 * noise)
     assert np.abs(fit_bradley_terry(data, flip=noise, penalty=1e-3).table() - true.table()).max() > 0.1
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_a_corrected_loss_has_a_bottom_from_a_penalty_on(temperature):
+    votes = Comparisons.from_wins(np.where(np.eye(4), 0, np.tril(np.full((4, 4), 9.0)) + np.triu(np.ones((4, 4)))))
+    least = bounding_penalty(votes, 0.2, temperature)
+    settings = {"flip": 0.2, "temperature": temperature, "blocks": 2}
+    found = fit_general_preference(votes, KEY, penalty=1.01 * least, **settings)
+    assert np.abs(found.embeddings).max() < 100
+    with pytest.raises(ValueError, match=f"pass a penalty of at least {least:.4g}, or correction"):
+        fit_general_preference(votes, KEY, penalty=0.99 * least, **settings)
+    with pytest.raises(ValueError, match=r"end; pass correction"):
+        fit_general_preference(votes, KEY, penalty=99.0, gate=True, **settings)
+    # Along the eigenvector that the bound is made of, the objective has no bottom below it: one pair shows it.
+    pair = Comparisons.from_wins([[0, 9], [1, 0]])
+    least = bounding_penalty(pair, 0.2)
+    sizes = np.array([1e3, 1e4])
+    for penalty, falls in ((0.99 * least, True), (1.01 * least, False)):
+        losses = 10 * cross_entropy(sizes**2, np.full(2, 0.9), flip=0.2) + penalty * sizes**2
+        assert (losses[1] < losses[0]) == falls
+
+
+def test_the_likelihood_of_flipped_votes_needs_no_penalty():
+    true = GeneralPreference(np.random.default_rng(4).normal(size=(2, 6, 4)), scale="probability")
+    data = sample_comparisons(true, KEY, 600_000, flip=0.15)
+    found = fit_general_preference(data, KEY, blocks=2, penalty=1e-3, flip=0.15, correction="likelihood")
+    error = np.abs(found.table() - true.table()) / standard_error(true.table(), 20_000)
+    assert error.max() < 5 / (1 - 2 * 0.15)
+    certain = Comparisons.from_wins(np.triu(np.full((3, 3), 40.0), 1))
+    found = fit_general_preference(certain, KEY, penalty=1e-3, flip=0.2, correction="likelihood")
+    assert np.isfinite(found.embeddings).all()
+    assert accuracy(found, certain) == 1.0
+    with pytest.raises(ValueError, match="correction='both'"):
+        fit_general_preference(data, KEY, flip=0.15, correction="both")
 
 
 def test_embeddings_of_full_rank_are_the_votes_themselves():

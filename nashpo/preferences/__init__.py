@@ -8,7 +8,7 @@
 
 from nashpo.preferences.bradley_terry import fit_bradley_terry
 from nashpo.preferences.comparisons import Comparisons
-from nashpo.preferences.embeddings import fit_general_preference
+from nashpo.preferences.embeddings import bounding_penalty, fit_general_preference
 from nashpo.preferences.evaluation import (
     Calibration,
     accuracy,
@@ -36,6 +36,7 @@ __all__ = [
     "RewardModel",
     "Training",
     "accuracy",
+    "bounding_penalty",
     "calibration",
     "cross_entropy",
     "cyclic_accuracy",

@@ -9,7 +9,7 @@ import numpy as np
 
 from nashpo.oracles.embedding import GeneralPreference
 from nashpo.preferences.comparisons import Comparisons
-from nashpo.preferences.losses import check_noise
+from nashpo.preferences.losses import Correction, check_correction, targets
 from nashpo.preferences.rows import random
 from nashpo.preferences.training import Training, fit
 from nashpo.struct import record
@@ -28,6 +28,7 @@ def fit_general_preference(
     penalty: float = 0.1,
     flip: float = 0.0,
     smoothing: float = 0.0,
+    correction: Correction = "loss",
     temperature: float = 1.0,
     training: Training | None = None,
     held_out: Comparisons | None = None,
@@ -44,18 +45,23 @@ def fit_general_preference(
     that training starts from; the likelihood is not concave, and several keys may find several maxima. A penalty keeps
     the log-odds of one-sided votes finite. Computed in float64; the embeddings are NumPy, `[X, A, 2k]`.
 
-    Raises `ValueError` for comparisons of features or fewer than one block; else as `fit`.
+    With `flip` and `correction="loss"` (see `fit`) a corrected label outside [0, 1] pulls log-odds without end, as fast
+    as the penalty, quadratic in `v`, holds them: below `bounding_penalty` the objective has no maximum.
+
+    Raises `ValueError` for comparisons of features, fewer than one block, or such a penalty; else as `fit`.
 
     >>> cycle = Comparisons.from_wins([[0, 80, 20], [20, 0, 80], [80, 20, 0]])
     >>> fit_general_preference(cycle, jax.random.key(0)).table()[0].round(2).tolist()
     [[0.5, 0.8, 0.2], [0.2, 0.5, 0.8], [0.8, 0.2, 0.5]]
     """
     data.require_items("fit_general_preference")
-    check_noise(flip, smoothing)
+    noise = check_correction(correction, flip, smoothing)
     if blocks < 1:
         raise ValueError(f"blocks={blocks}: give at least one block of two entries.")
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature={temperature}: must be a positive finite number.")
+    if flip and not noise:
+        _require_bounded(data, flip, temperature, penalty, gate)
     contexts, items = data.shape
     draws = random(key).normal(0.0, _SPREAD, (1 if gate else contexts, items or 0, 2 * blocks))
     start = draws * np.sqrt(temperature)
@@ -63,9 +69,41 @@ def fit_general_preference(
         scales = np.full((contexts, blocks), np.log(np.e - 1)) if gate else None
         model = _Items(start, scales, temperature)
         check = None if held_out is None else _every_pair(held_out)
-        found = fit(model, _every_pair(data), key, training, check, penalty, flip, smoothing)
+        found = fit(model, _every_pair(data), key, training, check, penalty, flip, smoothing, correction)
         embeddings = np.asarray(found.model.embeddings())
     return GeneralPreference(np.broadcast_to(embeddings, (contexts, *embeddings.shape[1:])).copy(), scale, temperature)
+
+
+def bounding_penalty(data: Comparisons, flip: float, temperature: float = 1.0) -> float:
+    """From this penalty on the loss corrected for flips has a minimum over embeddings.
+
+        largest eigenvalue of C / temperature,     C[i, j] = votes_ij max(0, t_ij - 1, -t_ij)
+
+    with `t = targets(share, flip)`, the largest of all prompts: `C` is how fast the loss of a pair falls with its
+    log-odds, and they are at most `|v_i| |v_j| / temperature`.
+
+    >>> bounding_penalty(Comparisons.from_wins([[0, 9], [1, 0]]), flip=0.2)
+    1.6666666666666665
+    >>> bounding_penalty(Comparisons.from_wins([[0, 7], [3, 0]]), flip=0.2)
+    0.0
+    """
+    wins = data.wins()
+    played = wins + wins.swapaxes(-1, -2)
+    share = np.divide(wins, played, out=np.full_like(wins, 0.5), where=played > 0)
+    label = np.asarray(targets(share, flip))
+    slopes = played * np.maximum(0.0, np.maximum(label - 1, -label))
+    return float(np.linalg.eigvalsh(slopes).max() / temperature) if slopes.any() else 0.0
+
+
+def _require_bounded(data: Comparisons, flip: float, temperature: float, penalty: float, gate: bool) -> None:
+    """Raise where a loss corrected for flips has no minimum."""
+    needed = bounding_penalty(data, flip, temperature)
+    if needed > penalty or (gate and needed > 0):
+        hint = "" if gate else f"a penalty of at least {needed:.4g}, or "
+        raise ValueError(
+            f"flip={flip}: some pairs are more one-sided than flips allow, and the corrected loss falls without end; "
+            f'pass {hint}correction="likelihood".'
+        )
 
 
 def _every_pair(data: Comparisons) -> Comparisons:

@@ -1,9 +1,14 @@
 """The likelihood of votes, as it is and corrected for votes that were turned round."""
 
+from typing import Literal, TypeAlias
+
 import numpy as np
 
 from nashpo.logspace import namespace
 from nashpo.typing import Array
+
+Correction: TypeAlias = Literal["loss", "likelihood"]
+"""What is corrected for flipped votes: the loss of every vote, or the probabilities of the model."""
 
 
 def targets(share: Array, flip: float = 0.0, smoothing: float = 0.0) -> Array:
@@ -68,3 +73,17 @@ def check_penalty(penalty: float) -> None:
     """
     if not (np.ndim(penalty) == 0 and np.isfinite(penalty) and penalty >= 0):
         raise ValueError(f"penalty={penalty}: the precision of the prior is a finite number that is at least 0.")
+
+
+def check_correction(correction: Correction, flip: float, smoothing: float) -> float:
+    """The flip that the model's probabilities get: 0 where the loss is corrected.
+
+    Raises `ValueError` for an unknown correction, or noise that cannot be.
+
+    >>> check_correction("likelihood", 0.1, 0.0), check_correction("loss", 0.1, 0.0)
+    (0.1, 0.0)
+    """
+    check_noise(flip, smoothing)
+    if correction not in ("loss", "likelihood"):
+        raise ValueError(f'correction={correction!r}: choose "loss" or "likelihood".')
+    return float(flip) if correction == "likelihood" else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from nashpo.preferences.comparisons import Comparisons
-from nashpo.preferences.losses import check_noise, check_penalty, targets
+from nashpo.preferences.losses import Correction, check_correction, check_penalty, targets
 from nashpo.typing import Array, Key, Scalar
 
 
@@ -80,6 +80,7 @@ def fit(
     penalty: float = 0.0,
     flip: float = 0.0,
     smoothing: float = 0.0,
+    correction: Correction = "loss",
 ) -> Fitted:
     """The parameters that make the votes most likely, from those the model has.
 
@@ -87,6 +88,11 @@ def fit(
 
     with `s = model.scores(prompts, left, right)` and `t = targets(share, flip, smoothing)`. The held-out likelihood is
     that of the same targets without the penalty. The key draws the batches.
+
+    `correction` says what `flip` does. `"loss"`: rDPO's targets, unbiased and without a lower bound, so that a model
+    with much freedom and few votes may run away. `"likelihood"`: the targets stay the shares and the model's
+    probabilities are flipped as the votes were, `(1 - 2 flip) sigmoid(s) + flip` (forward correction, Patrini et al.
+    2017, arXiv:1609.03683): the likelihood of what was seen, never below 0.
 
     Raises `ValueError` for a batch without an optimizer, a flip or penalty that cannot be, or a gradient or loss that
     is not finite (the step and the parameter are named).
@@ -101,23 +107,34 @@ def fit(
     (True, 0.75)
     """
     training = training or Training()
-    check_noise(flip, smoothing)
+    noise = check_correction(correction, flip, smoothing)
     check_penalty(penalty)
     if training.batch is not None and training.optimizer is None:
         raise ValueError(f"batch={training.batch}: L-BFGS needs all rows at once; give an optimizer, as optax.adam.")
     if training.steps < 1 or training.every < 1:
         raise ValueError(f"steps={training.steps} and every={training.every}: both must be at least 1.")
     like = jnp.asarray(jax.tree.leaves(model.params)[0]).dtype
-    rows = _rows(data, like, flip, smoothing)
+    labels = (0.0, smoothing) if noise else (flip, smoothing)
+    rows = _rows(data, like, *labels)
     total = float(np.sum(data.votes))
-    check = None if held_out is None else _rows(held_out, like, flip, smoothing)
+    check = None if held_out is None else _rows(held_out, like, *labels)
     optimizer = training.optimizer or _lbfgs
     carry = _start(model, training.learning_rate, optimizer)
     best, seen, losses, worse, done = model.params, [], [], 0, 0
     while done < training.steps:
         count = min(training.every, training.steps - done)
         carry, (values, slopes, finite) = _chunk(
-            model, carry, rows, key, penalty / total, training.learning_rate, done, optimizer, training.batch, count
+            model,
+            carry,
+            rows,
+            key,
+            penalty / total,
+            training.learning_rate,
+            done,
+            noise,
+            optimizer,
+            training.batch,
+            count,
         )
         _require_finite(np.asarray(finite), model.params, done)
         losses.append(np.asarray(values))
@@ -125,7 +142,7 @@ def fit(
         if check is None:
             best = carry[0]
         else:
-            value = float(_loss(carry[0], model, check, 0.0))
+            value = float(_loss(carry[0], model, check, 0.0, noise))
             worse = worse + 1 if seen and value >= min(seen) else 0
             best = best if worse else carry[0]
             seen.append(value)
@@ -149,11 +166,15 @@ def _lbfgs(learning_rate: Any) -> Any:
     return optax.lbfgs()
 
 
-def _loss(params: Any, model: Any, rows: tuple[Array, ...], penalty: Scalar) -> Array:
+def _loss(params: Any, model: Any, rows: tuple[Array, ...], penalty: Scalar, noise: float) -> Array:
     """Minus the objective per vote."""
     prompts, left, right, label, weights = rows
     scores = model.with_params(params).scores(prompts, left, right)
-    likelihood = jnp.mean(weights * (jax.nn.softplus(scores) - label * scores))
+    losses = jax.nn.softplus(scores) - label * scores
+    if noise:
+        seen = [jnp.logaddexp(jnp.log(noise), jnp.log1p(-2 * noise) - jax.nn.softplus(s)) for s in (-scores, scores)]
+        losses = -label * seen[0] - (1 - label) * seen[1]
+    likelihood = jnp.mean(weights * losses)
     return likelihood + penalty / 2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
 
 
@@ -164,8 +185,8 @@ def _start(model: Any, learning_rate: float, optimizer: Callable) -> tuple[Any, 
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), carry)
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "batch", "count"))
-def _chunk(model, carry, rows, key, penalty, learning_rate, done, optimizer, batch, count):
+@functools.partial(jax.jit, static_argnames=("noise", "optimizer", "batch", "count"))
+def _chunk(model, carry, rows, key, penalty, learning_rate, done, noise, optimizer, batch, count):
     """`count` steps: the new parameters, and for every step the loss, the largest slope, what is finite."""
     update = optax.with_extra_args_support(optimizer(learning_rate)).update
 
@@ -177,7 +198,7 @@ def _chunk(model, carry, rows, key, penalty, learning_rate, done, optimizer, bat
             drawn = tuple(part[chosen] for part in rows)
 
         def objective(params):
-            return _loss(params, model, drawn, penalty)
+            return _loss(params, model, drawn, penalty, noise)
 
         value, slope = jax.value_and_grad(objective)(params)
         leaves = jax.tree.leaves(slope)
@@ -200,5 +221,5 @@ def _require_finite(finite: np.ndarray, params: Any, done: int) -> None:
             what = f"gradient of params{jax.tree_util.keystr(leaves[leaf][0])}"
         raise ValueError(
             f"step {done + step + 1}: the {what} is not finite: lower the learning rate, raise the "
-            "penalty, or look for extreme features."
+            'penalty, or look for extreme features (with flip, try correction="likelihood").'
         )
