@@ -62,9 +62,11 @@ class Batch:
     """The mean payoff against the other responses to the same prompt: those of the opponent, or of self-play.
 
     Leave-one-out, `g_hat(y_k) = sum_{l != k} payoff(y_k, y_l) / (K - 1)`, is unbiased for each response: the win rate
-    in the batch of SPO (Swamy et al. 2024, arXiv:2401.04056). With `own=True` a response meets itself as well and
-    draws, `sum_l payoff(y_k, y_l) / K`, which shrinks each gain towards the value by `(K - 1) / K`; for squared errors
-    of pairs from the same batch it is this one whose gradient is unbiased, because the two responses of a pair met.
+    in the batch of SPO (Swamy et al. 2024, arXiv:2401.04056), which is what losses with an error for each response need
+    (`Pointwise`, `GPO`). With `own=True` a response meets itself as well and draws, `sum_l payoff(y_k, y_l) / K`, which
+    shrinks each gain towards the value by `(K - 1) / K`. Losses that take responses of one batch from each other
+    (`SquaredGains`, `PolicyGradient` with its baseline) need this one, because the two met each other: without oneself
+    the gains count `K / (K - 1)` times.
     """
 
     own: bool = static(default=False)

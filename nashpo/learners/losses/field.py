@@ -120,7 +120,8 @@ class RPO:
 
     Regularised preference optimization (Liu et al. 2024, arXiv:2405.16436), whose coefficient is `eta beta` in its
     symbols. It is offline `VPO` (sign -1) calibrated on the chosen responses, with `alpha = coefficient eta`, but for
-    a constant. The minimiser is finite on any preferences: the term keeps every preferred response likely.
+    a constant. The minimiser on independent pairs is finite for any preferences: the term keeps every preferred
+    response likely.
 
     >>> from nashpo.learners.losses import Terms, one_pair
     >>> log_pi, pair, terms = jnp.log(jnp.array([[0.75, 0.25]])), one_pair(1.0), Terms(1.0, 0.0, 0.5, "")

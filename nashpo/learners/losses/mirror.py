@@ -10,6 +10,7 @@ from nashpo.struct import record
 from nashpo.typing import Array
 
 _MIRROR = frozenset({"win_rate"})
+_GAINS = frozenset({"win_rate", "score"})
 
 
 @record
@@ -17,13 +18,13 @@ class SquaredGains:
     """`E (h(y, y') - eta (g(y) - g(y')))^2`, `h = [log pi - anchor](y) - [log pi - anchor](y')`.
 
     Its minimiser is the point of the stage for independent pairs of any law with full support; with sampled gains the
-    gradient is unbiased, the value too large by the gains' variance. EGPO, online IPO, INPO, MNPO (arXiv:2503.08942;
-    arXiv:2509.23102, equation 14).
+    gradient is unbiased, the value too large by the gains' variance. In a stage with the target `"score"` gains are
+    log-odds. EGPO, online IPO, INPO, MNPO (arXiv:2503.08942; arXiv:2509.23102, equation 14).
     """
 
     reads: ClassVar[str] = "gains"
     laws: ClassVar[frozenset[str] | None] = None
-    targets: ClassVar[frozenset[str] | None] = _MIRROR
+    targets: ClassVar[frozenset[str] | None] = _GAINS
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
@@ -98,7 +99,8 @@ class PolicyGradient:
     with the KL divergence of whole responses. At the start of a stage of a mirror method the second term is
     `eta beta (log pi - log reference)`, so this is eta times the gradient of the game's value against the opponent
     (SPO, arXiv:2401.04056; Nash-MD-PG, arXiv:2312.00886, section 7); stages with the target `"policy_gradient"` say
-    so themselves. Right for responses of the policy that is trained, and for one step. A step of plain gradient
+    so themselves. The baseline of a response has met it where gains are those of the batch: take `Batch(own=True)`.
+    Right for responses of the policy that is trained, and for one step. A step of plain gradient
     descent is not the mirror step: it is multiplied by pi.
     """
 

@@ -32,8 +32,8 @@ class SigmoidNorm(DPO):
 class HingeNorm:
     """`E [z max(0, 1 - delta / eta) + (1 - z) max(0, 1 + delta / eta)]`: RSO's hinge-norm loss, `gamma = 1 / eta`.
 
-    Zhao et al. 2023 (arXiv:2305.10425) with a reference; Liu et al. 2023 (arXiv:2309.06657). It is never
-    negative and its minimiser never runs away, but it does not tell how likely a win is: with two responses
+    Zhao et al. 2023 (arXiv:2305.10425) with a reference; Liu et al. 2023 (arXiv:2309.06657). Its minimum is
+    attained on any preferences, but it does not tell how likely a win is: with two responses
     `delta = eta sign(P - 1/2)` at the minimum, and anything in [-eta, eta] where P = 1/2.
 
     >>> from nashpo.learners.losses import Terms, one_pair
