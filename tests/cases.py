@@ -45,6 +45,7 @@ SOLVERS: dict[str, Case] = {
     "APO of INPO": Case(lambda eta: s.APO(eta, 0.3, base=s.INPO(eta)), "any"),
     "IterativeDPO": Case(s.IterativeDPO, "original", certain=False, affine=False),
     "GPO": Case(s.GPO, certain=False, affine=False),
+    "Offline": Case(s.Offline),
     "Averaged EGPO": Case(lambda eta: s.Averaged(s.EGPO(eta)), "any"),
     "FictitiousPlay": Case(lambda eta: s.FictitiousPlay(), has_eta=False),
     "RegretMatching": Case(lambda eta: s.RegretMatching(), "original", has_eta=False),

@@ -11,6 +11,7 @@ from nashpo.solvers.iterative_dpo import IterativeDPO
 from nashpo.solvers.mnpo import MNPO
 from nashpo.solvers.mpo import MPO
 from nashpo.solvers.nash_md import NashMD
+from nashpo.solvers.offline import Offline
 from nashpo.solvers.online_ipo import OnlineIPO
 from nashpo.solvers.onpo import ONPO
 from nashpo.solvers.regret_matching import PenaltyIgnoredWarning, RegretMatching
@@ -32,6 +33,7 @@ __all__ = [
     "FictitiousPlay",
     "IterativeDPO",
     "NashMD",
+    "Offline",
     "OnlineIPO",
     "PenaltyIgnoredWarning",
     "RegretMatching",
