@@ -180,6 +180,12 @@ def _rows(contexts: Array, prompts: Array, count: int) -> Array:
     return jnp.repeat(jnp.asarray(contexts)[prompts], count, axis=0)
 
 
+@jax.jit
+def _forward(policy: Token, prompts: Array, tokens: Array) -> Array:
+    """Next-token logits `[N, L, V(+1)]` for prompt numbers `[N]` and tokens `[N, L]`."""
+    return policy.logits(_rows(policy.contexts, prompts, 1), tokens)
+
+
 def _draw(logits: Callable[[Array], Array], answers: Answers, key: Key, batch: int, count: int) -> Array:
     """Answers `[B, count, L]` token by token, one forward pass of all rows for each position."""
     V, L, rows = answers.vocabulary, answers.length, batch * count
@@ -204,8 +210,7 @@ def _check_shape(policy: Token, name: str) -> None:
     """Refuse logits of another shape than `[N, L, V(+1)]`, for more rows than there are prompts."""
     rows, (length, symbols) = len(policy.contexts) + 1, (policy.answers.length, policy.answers.symbols)
     tokens = jax.ShapeDtypeStruct((rows, length), jnp.int32)
-    prompts = np.arange(rows) % len(policy.contexts)
-    found = jax.eval_shape(lambda p, tokens: p.logits(_rows(p.contexts, prompts, 1), tokens), policy, tokens)
+    found = jax.eval_shape(_forward, policy, np.arange(rows) % len(policy.contexts), tokens)
     if getattr(found, "shape", None) != (rows, length, symbols):
         raise ValueError(
             f"{name} maps {rows} contexts and tokens of shape {(rows, length)} to logits of shape "
@@ -229,11 +234,10 @@ def _check_causal(policy: Token, name: str) -> None:
     tried = np.where(later[:, None], other, drawn).reshape(-1, length)
     tokens = jnp.asarray(np.concatenate([drawn, tried]), jnp.int32)
     prompts = np.arange(len(tokens)) % 4 % len(policy.contexts)
-    forward = jax.jit(lambda p: p.logits(_rows(p.contexts, prompts, 1), tokens))
     params, structure = jax.tree.flatten(policy.params)
     disturbed = [leaf + 0.3 * rng.standard_normal(np.shape(leaf)).astype(leaf.dtype) for leaf in params]
     for one in (policy, policy.with_params(jax.tree.unflatten(structure, disturbed))):
-        logits = np.asarray(forward(one)).reshape(1 + length, 4, length, symbols)
+        logits = np.asarray(_forward(one, prompts, tokens)).reshape(1 + length, 4, length, symbols)
         if one is policy and not np.all(np.isfinite(logits)):
             raise ValueError(f"{name} returns logits that are not finite: mend the module or its parameters.")
         moved = np.abs(logits[1:] - logits[:1]).max(axis=(1, 3))

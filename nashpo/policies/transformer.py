@@ -54,7 +54,7 @@ class Transformer(nnx.Module):
         normal = nnx.initializers.normal
         self.dtype = dtype
         self.context = nnx.Linear(features, width, **types)
-        self.embedding = nnx.Embed(answers.symbols, width, embedding_init=normal(1.0), **types)
+        self.embedding = nnx.Param(normal(1.0)(rngs.params(), (answers.symbols, width), param_dtype))
         self.position = nnx.Param(normal(0.02)(rngs.params(), (answers.length, width), param_dtype))
         self.blocks = nnx.List([Block(width, heads, types) for _ in range(layers)])
         self.norm = nnx.LayerNorm(width, use_fast_variance=False, **types)
@@ -64,8 +64,8 @@ class Transformer(nnx.Module):
         """Next-token logits `[N, L, V(+1)]`."""
         dtype = self.dtype or self.context.kernel[...].dtype
         first = self.context(jnp.asarray(contexts, dtype).reshape(len(contexts), 1, -1))
-        h = jnp.concatenate([first, self.embedding(tokens[:, :-1])], axis=1)
-        h = h + self.position[...].astype(h.dtype)
+        before = self.embedding[...].astype(dtype)[tokens[:, :-1]]
+        h = jnp.concatenate([first, before], axis=1) + self.position[...].astype(dtype)
         for block in self.blocks:
             h = block(h)
         return self.head(self.norm(h))
