@@ -314,6 +314,21 @@ def test_certain_wins_are_learned_with_finite_numbers():
         np.testing.assert_allclose(slope, [0.5, 0.0, -1.0], atol=1e-12)
 
 
+def test_comparisons_are_shown_in_a_line():
+    assert repr(Comparisons.from_wins(WINS)) == "Comparisons(6 rows, 60 votes, 1 prompts, 4 items)"
+
+
+def test_extreme_counts_have_a_penalised_fit():
+    wins = np.array([[0, 1e9, 0], [0, 0, 1], [0, 0, 0]])
+    for penalty, flip in itertools.product((1e-9, 1e-3, 1e3), (0.0, 0.4)):
+        found = fit_bradley_terry(Comparisons.from_wins(wins), penalty=penalty, flip=flip)
+        assert np.isfinite(found.rewards).all()
+        assert found.rewards[0].argmax() == 0
+        if not flip:
+            slope = wins * found.table()[0].T - wins.T * found.table()[0]
+            np.testing.assert_allclose(slope.sum(axis=1), penalty * found.rewards[0], rtol=1e-6)
+
+
 def test_items_are_needed_to_fit_items():
     data = Comparisons.from_pairs([[0.0]], [[1.0]])
     with pytest.raises(ValueError, match="fit_general_preference: these comparisons are of features"):

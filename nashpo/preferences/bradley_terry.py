@@ -67,6 +67,7 @@ def penalised_rewards(wins: np.ndarray, penalty: float, start: np.ndarray | None
     """The rewards `[..., A]` of `max_r log-likelihood - penalty / 2 |r|^2` for counts `[..., A, A]`, penalty > 0.
 
     Counts may be negative where `wins + wins^T` is not: the objective is strictly concave all the same.
+    Raises `ValueError` where Newton's method does not converge.
 
     >>> penalised_rewards(np.array([[0.0, 5.0], [0.0, 0.0]]), penalty=1.0).round(4).tolist()
     [0.8168, -0.8168]
@@ -77,7 +78,8 @@ def penalised_rewards(wins: np.ndarray, penalty: float, start: np.ndarray | None
     ridge = penalty * np.eye(wins.shape[-1])
     for _ in range(_STEPS):
         P = logistic(rewards[..., :, None] - rewards[..., None, :])
-        slope = np.sum(wins - played * P, axis=-1) - penalty * rewards
+        # `wins - played P` would cancel where wins are nearly certain.
+        slope = np.sum(wins * P.swapaxes(-1, -2) - wins.swapaxes(-1, -2) * P, axis=-1) - penalty * rewards
         weight = played * P * P.swapaxes(-1, -2)
         curvature = np.eye(wins.shape[-1]) * weight.sum(axis=-1)[..., None] - weight + ridge
         step = np.linalg.solve(curvature, slope[..., None])[..., 0]
@@ -91,8 +93,8 @@ def penalised_rewards(wins: np.ndarray, penalty: float, start: np.ndarray | None
             size = np.where(short, size / 2, size)
         rewards, value = rewards + size[..., None] * step, after
         if np.all(np.abs(step) <= 1e-9 * np.maximum(1.0, np.abs(rewards).max(axis=-1, keepdims=True))):
-            break
-    return rewards
+            return rewards
+    raise ValueError(f"the rewards still move after {_STEPS} Newton steps: raise the penalty above {penalty:g}.")
 
 
 def reward_objective(wins: np.ndarray, rewards: np.ndarray, penalty: float) -> np.ndarray:

@@ -161,6 +161,11 @@ class Comparisons:
         left, right, share, annotators = matches_in_rows(rows, names, ties)
         return cls.from_pairs(left, right, share, annotators=annotators, items=names)
 
+    def __repr__(self) -> str:
+        """One line for people."""
+        responses = "features" if self.shape[1] is None else f"{self.shape[1]} items"
+        return f"Comparisons({len(self)} rows, {self.votes.sum():g} votes, {self.shape[0]} prompts, {responses})"
+
     def __len__(self) -> int:
         """How many rows there are."""
         return len(self.share)

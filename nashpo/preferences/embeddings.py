@@ -82,8 +82,8 @@ def bounding_penalty(data: Comparisons, flip: float, temperature: float = 1.0) -
     with `t = targets(share, flip)`, the largest of all prompts: `C` is how fast the loss of a pair falls with its
     log-odds, and they are at most `|v_i| |v_j| / temperature`.
 
-    >>> bounding_penalty(Comparisons.from_wins([[0, 9], [1, 0]]), flip=0.2)
-    1.6666666666666665
+    >>> round(bounding_penalty(Comparisons.from_wins([[0, 9], [1, 0]]), flip=0.2), 6)
+    1.666667
     >>> bounding_penalty(Comparisons.from_wins([[0, 7], [3, 0]]), flip=0.2)
     0.0
     """

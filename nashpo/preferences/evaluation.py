@@ -1,7 +1,8 @@
 """How well an oracle foretells votes it has not seen: likelihood, accuracy, cycles, calibration."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from nashpo.oracles.base import Oracle
@@ -13,6 +14,8 @@ _TIE = 1e-9
 
 def win_probabilities(oracle: Oracle, data: Comparisons) -> np.ndarray:
     """How likely the oracle says left wins and right wins, `[N, 2]`: both, because one minus the other rounds.
+
+    An oracle that answers at random is asked once, with a fixed key.
 
     Raises `ValueError` for an oracle that knows fewer prompts or items than were compared.
 
@@ -30,8 +33,8 @@ def win_probabilities(oracle: Oracle, data: Comparisons) -> np.ndarray:
                 f"{known[1]} items."
             )
     sides = data.left[:, None], data.right[:, None]
-    ask: Any = oracle.compare
-    both = [np.asarray(ask(None, data.prompts, *order))[:, 0] for order in (sides, sides[::-1])]
+    key = jax.random.key(0)
+    both = [np.asarray(oracle.compare(key, data.prompts, *order))[:, 0] for order in (sides, sides[::-1])]
     payoffs = np.stack(both, axis=-1).astype(float)
     return payoffs if oracle.scale == "probability" else np.exp(-np.logaddexp(0.0, -payoffs))
 
@@ -85,8 +88,8 @@ def cyclic_comparisons(length: int, cycles: int = 1, votes: float = 1.0) -> Comp
 def cyclic_accuracy(oracle: Oracle, length: int, cycles: int = 1) -> float:
     """The share of the preferences in `cyclic_comparisons(length, cycles)` that an oracle of these items gets right.
 
-    The cyclic preference accuracy of the general preference model's paper (Zhang et al. 2024, arXiv:2410.02197,
-    section 6.1). A reward, which orders all items, gets at most `(length - 1) / length` of a cycle right; the
+    The cyclic preference accuracy of the general preference model's paper (Zhang et al. 2024,
+    arXiv:2410.02197). A reward, which orders all items, gets at most `(length - 1) / length` of a cycle right; the
     Bradley-Terry fit of a cycle has equal rewards and gets half, a coin flip.
 
     >>> from nashpo.oracles import BradleyTerry

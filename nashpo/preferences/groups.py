@@ -63,8 +63,8 @@ def fit_annotator_groups(
         max  sum_u log sum_g w_g exp(l_ug) - penalty / 2 sum |r_g|^2,     l_ug = log-likelihood of u's votes under r_g
 
         soft: responsibility of g for u = w_g exp(l_ug) / sum_h w_h exp(l_uh)     (expectation maximisation)
-        hard: all of it to the g with the largest w_g exp(l_ug); the sum over g becomes a maximum (algorithm 2 of the
-        paper, which has no w_g)
+        hard: all of it to the g with the largest w_g exp(l_ug); the sum over g becomes a maximum (section 4 of the
+        paper, without w_g)
 
     Then `w_g` is the mean responsibility and `r_g` the Bradley-Terry fit of votes weighted by it. Neither step can
     lower the objective. It has several maxima: the best of `restarts` random assignments is kept, each run until an

@@ -75,7 +75,7 @@ class RewardModel(_Compared):
 
 @record
 class EmbeddingModel(_Compared):
-    """The general preference model on features (Zhang et al. 2024, arXiv:2410.02197, definition 4.3 and section 4.3).
+    """The general preference model on features (Zhang et al. 2024, arXiv:2410.02197, definition 4.3).
 
         s(y beats y' | x) = <R D(x) v(x, y), D(x) v(x, y')> / temperature
                           = sum_l lambda_l(x) (v_l0 v'_l1 - v_l1 v'_l0) / temperature
