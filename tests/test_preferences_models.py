@@ -12,7 +12,7 @@ from flax import nnx
 from pictures import close_figures, drawn, texts  # noqa: F401  the fixture runs by itself
 
 import nashpo
-from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Table
+from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Noisy, Table
 from nashpo.preferences import (
     Comparisons,
     EmbeddingModel,
@@ -332,6 +332,13 @@ def test_the_picture_of_calibration():
         nashpo.plots.calibration([found, found], ["one"])
     with pytest.raises(ValueError, match="there are 0 curves"):
         nashpo.plots.calibration([])
+
+
+def test_oracles_that_answer_at_random_are_asked_with_a_key():
+    oracle = Noisy(Table(np.array([[[0.5, 0.9], [0.1, 0.5]]])), votes=11)
+    found = win_probabilities(oracle, Comparisons.from_pairs([0], [1]))
+    assert found.shape == (1, 2)
+    np.testing.assert_array_equal(found, win_probabilities(oracle, Comparisons.from_pairs([0], [1])))
 
 
 def test_probabilities_of_features_need_no_list():
