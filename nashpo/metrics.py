@@ -154,8 +154,10 @@ def payoff_bound(game: Game) -> float:
 def _fitting(game: Game, policy: object) -> EnumerablePolicy:
     """The policy, which must have a row for every prompt, or one for all of them."""
     policy = as_policy(policy)
-    shape, (contexts, responses) = tuple(np.shape(getattr(policy, "logits", ()))), game.shape
-    if shape not in ((0,), (responses,), (1, responses), (contexts, responses)):
+    if not isinstance(policy, Tabular):
+        return policy
+    shape, (contexts, responses) = tuple(np.shape(policy.logits)), game.shape
+    if shape not in ((responses,), (1, responses), (contexts, responses)):
         raise ValueError(f"the policy has shape {shape}, the game [prompts, responses] = {(contexts, responses)}.")
     return policy
 

@@ -34,7 +34,7 @@ class Listed:
 
     def response(self, index: Array) -> Array:
         """The token sequences of numbers."""
-        return self.answers.tokens()[index]
+        return self.answers.tokens(index)
 
     def index(self, responses: Array) -> Array:
         """The numbers of token sequences."""
