@@ -7,6 +7,7 @@ closed form, the function `<game>_equilibrium` stands beside the constructor in 
 from nashpo_games.annotators import cyclic_annotators
 from nashpo_games.colonel_blotto import blotto
 from nashpo_games.contexts import rps_contexts
+from nashpo_games.control import first_goal_cycle, goal_cycle, goal_return
 from nashpo_games.cyclic import (
     biased_rps,
     n_cycle,
@@ -29,6 +30,9 @@ __all__ = [
     "cyclic_annotators",
     "dominated_action",
     "embedded",
+    "first_goal_cycle",
+    "goal_cycle",
+    "goal_return",
     "n_cycle",
     "nested_rps",
     "pokemon_types",

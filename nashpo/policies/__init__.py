@@ -10,6 +10,7 @@ from nashpo.policies.tabular import Tabular, as_policy
 if TYPE_CHECKING:
     from nashpo.policies.mixture import Mixture
     from nashpo.policies.neural import Neural
+    from nashpo.policies.rollout import Rollout
     from nashpo.policies.token import Token, sample_blend
     from nashpo.policies.transformer import Transformer
 
@@ -19,6 +20,7 @@ __all__ = [
     "Mixture",
     "Neural",
     "Policy",
+    "Rollout",
     "Tabular",
     "Token",
     "Trainable",
@@ -30,6 +32,7 @@ __all__ = [
 _HOME = {
     "Mixture": "mixture",
     "Neural": "neural",
+    "Rollout": "rollout",
     "Token": "token",
     "Transformer": "transformer",
     "sample_blend": "token",

@@ -159,6 +159,11 @@ of a mixture differ in the values of their parameters only.
         _ = self.members.log_probs
         return lambda: self._mean(lambda member: member.log_probs())
 
+    @property
+    def answers(self) -> Any:
+        """What the responses are, where the members speak token sequences (`AttributeError` where they do not)."""
+        return self.members.answers
+
     def probs(self) -> Array:
         """Probabilities, `[X, A]`."""
         return jnp.exp(self.log_probs())

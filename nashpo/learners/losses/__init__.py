@@ -4,6 +4,7 @@ from nashpo.learners.losses.base import Loss, Samples, Terms, differences, one_p
 from nashpo.learners.losses.field import CDPO, DPO, IPO, RDPO, RPO, VPO, HyPO
 from nashpo.learners.losses.mirror import PairLabel, Pointwise, PolicyGradient, SoftLogistic, SquaredGains
 from nashpo.learners.losses.others import GPO, HingeNorm, SigmoidNorm
+from nashpo.learners.losses.proximal import ProximalPolicyGradient
 
 __all__ = [
     "CDPO",
@@ -19,6 +20,7 @@ __all__ = [
     "PairLabel",
     "Pointwise",
     "PolicyGradient",
+    "ProximalPolicyGradient",
     "Samples",
     "SigmoidNorm",
     "SoftLogistic",
