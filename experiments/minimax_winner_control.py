@@ -9,7 +9,7 @@ from sampled trajectories and comparisons alone. To be expected:
 * preferences in a circle, by the last cell (intransitive) or the first goal (non-Markovian): the average of the
   policies approaches the minimax winner, the last one goes round;
 * preferences by return, noisy votes too: the last policy walks straight to the goal;
-* a Bradley-Terry reward, fitted to any number of comparisons from the start and maximised by the same learner: one goal;
+* a Bradley-Terry reward that fits all comparisons of the start's own walks, maximised by the same learner: one goal;
 * steps of plain policy gradient are multiplied by the probability of what they change: one goal takes it all as well.
   The learner that works takes several proximal steps on the same samples, which is a natural gradient.
 """

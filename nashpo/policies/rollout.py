@@ -119,8 +119,11 @@ class Rollout:
         return Rollout(params, self.world, self.rest, self.graph, self.prompts)
 
     def logits(self, observations: Array) -> Array:
-        """The network's outputs `[N, U]` for observations `[N, F]`."""
-        return nnx.merge(self.graph, self.params, self.rest)(observations)
+        """The network's outputs `[N, U]` for observations `[N, F]`, taken in the precision of the parameters."""
+        seen = jnp.asarray(observations)
+        if jnp.issubdtype(seen.dtype, jnp.floating):
+            seen = seen.astype(jnp.result_type(*jax.tree.leaves(self.params)))
+        return nnx.merge(self.graph, self.params, self.rest)(seen)
 
     def log_prob(self, prompts: Array, responses: Array) -> Array:
         """Log-probabilities `[B, K]` of actions `[B, K, H]` under prompts `[B]`: sums over steps."""
