@@ -41,7 +41,8 @@ from nashpo.policies import Rollout, Tabular
 from nashpo.reproduction import Finding, command, results_folder
 from nashpo.solvers import SPO
 from nashpo_games import first_goal_cycle, goal_cycle, goal_return
-from nashpo_games.control import GOALS, SIZE, goal_cycle_equilibrium
+from nashpo_games.control import GOALS, goal_cycle_equilibrium
+from nashpo_games.grid import SIZE
 
 ETA, RATE, UPDATES = 0.5, 0.01, 8
 """SPO's step, Adam's, and how many of these a step of SPO is fitted with."""
