@@ -50,6 +50,7 @@ RESPONSES, BETA, FLIP, PAIRS, RATE = 7, 0.05, 0.2, 256, 0.05
 STEPS, UPDATES = 3000, 20
 GAMES = {"Bradley-Terry": 0.0, "half cyclic": 0.5}
 WIN, ODDS = 1 / BETA, 1 / (4 * BETA)
+FIT = jax.jit(fit_reward)
 ON_SCORES = Offline(ODDS, "bradley_terry")
 
 
@@ -68,7 +69,7 @@ class Method:
 def reward(table: np.ndarray, law: np.ndarray | None = None) -> np.ndarray:
     """The Bradley-Terry reward `[A]` of a table under a law of pairs, uniform if None."""
     law = np.full(len(table), 1 / len(table)) if law is None else law
-    return np.asarray(fit_reward(jnp.asarray(table)[None], jnp.asarray(law)[None]))[0]
+    return np.asarray(FIT(jnp.asarray(table)[None], jnp.asarray(law)[None]))[0]
 
 
 def optimal(table: np.ndarray) -> np.ndarray:
