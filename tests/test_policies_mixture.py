@@ -7,8 +7,10 @@ import pytest
 from flax import nnx
 
 import nashpo
-from nashpo.policies import Mixture, Neural, Tabular
+from nashpo.oracles import Sequences, Table
+from nashpo.policies import Answers, Mixture, Neural, Tabular, Token, Transformer
 from nashpo.policies.base import enumerable
+from nashpo.policies.listed import spoken
 from nashpo.policies.tabular import running_mean
 from nashpo.testing import check_policy
 
@@ -171,6 +173,23 @@ class Coin:
 
     def with_params(self, params):
         return self
+
+
+def test_members_that_speak_tokens_make_a_mixture_that_does():
+    answers = Answers(vocabulary=2, length=2)
+    layers = {"features": 1, "width": 4, "heads": 1, "layers": 1}
+    members = [
+        Token.from_module(Transformer(answers, **layers, rngs=nnx.Rngs(s)), np.ones((1, 1), np.float32), answers)
+        for s in range(2)
+    ]
+    mixture, oracle = Mixture.of(members), Sequences(Table(np.full((1, 4, 4), 0.5)), answers)
+    assert spoken(mixture, oracle) is mixture
+    tokens = mixture.sample(jax.random.key(0), jnp.zeros(2, int), 5)
+    expected = np.asarray(mixture.probs())[0, np.asarray(mixture.index(tokens))]
+    np.testing.assert_allclose(np.exp(mixture.log_prob(jnp.zeros(2, int), tokens)), expected, rtol=1e-5)
+    table = Mixture.of(tables(np.full((2, 1, 4), 0.25)))
+    assert not hasattr(table, "answers")
+    assert spoken(table, oracle).sample(jax.random.key(0), np.zeros(1, int), 3).shape == (1, 3, 2)
 
 
 def test_members_that_cannot_be_listed_make_a_mixture_that_cannot():
