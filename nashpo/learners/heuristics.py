@@ -165,7 +165,7 @@ class Replay:
         """The new prompts `[B]`, weights and responses, and below them the remembered ones, `[(D + 1) B]`."""
         memory: Remembered = scene.memory["replay"]
         shares = jnp.stack([jnp.asarray(share, weights.dtype) for share in self.shares])
-        shares = jnp.where(jnp.arange(len(shares)) < memory.count, shares, 0.0)
+        shares = jnp.where(jnp.arange(len(shares), dtype=jnp.int32) < memory.count, shares, 0.0)
         old = recalled(scene.start, jax.tree.map(_flat, memory.responses))
         together = jax.tree.map(lambda new, past: jnp.concatenate([new, past.astype(new.dtype)]), responses, old)
         weighted = _flat(shares[:, None] * memory.weights.astype(weights.dtype))
