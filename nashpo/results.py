@@ -231,6 +231,7 @@ class Result:
 
 
 def _unknown() -> str:
+    """What is said of a failed step whose state was not kept."""
     return "the state was not kept"
 
 

@@ -16,9 +16,9 @@ from nashpo_games import token_length_bias, token_majority
 
 STEPS, UPDATES, RESPONSES, SEEDS = 100, 16, 64, 3
 DISTANCE, GAP = 0.03, 1.5e-3
-"""Total variation and duality gap that sampling noise may leave: each gain is a mean of 64 votes with a standard error
-of up to 1/16, over which eta and the last quarter of a cosine schedule average. Seen in three runs of each rule: at most
-0.02 and 1e-3."""
+"""Total variation and duality gap that sampling noise may leave: each gain is a mean of 64 votes with a standard
+error of up to 1/16, over which eta and the last quarter of a cosine schedule average. Seen in three runs of each rule:
+at most 0.02 and 1e-3."""
 
 
 def start(answers, seed):
