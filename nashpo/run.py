@@ -235,11 +235,16 @@ def whole_number(name: str, value: int, least: int) -> int:
 
 def _start(game: Game, start: Any) -> EnumerablePolicy:
     """The policy to begin from, that of a result or an equilibrium too; one row serves every prompt."""
-    policy = as_policy(getattr(start, "policy", start))
-    if isinstance(policy, Tabular):
-        logits = policy.logits
-        shape = tuple(np.shape(logits))
-        if shape not in ((1, game.shape[1]), tuple(game.shape)):
-            raise ValueError(f"start has shape {shape}, the game [prompts, responses] = {tuple(game.shape)}.")
-        policy = dataclasses.replace(policy, logits=namespace(logits).broadcast_to(logits, game.shape))
+    policy = start if hasattr(start, "log_prob") else getattr(start, "policy", start)
+    policy = policy if hasattr(policy, "log_prob") else as_policy(policy)
+    prompts = len(game.prompts)
+    contexts = getattr(policy, "contexts", None)
+    if contexts is not None and len(contexts) != prompts:
+        raise ValueError(f"start answers {len(contexts)} prompts, the game has {prompts}.")
+    if enumerable_game(game) and hasattr(policy, "log_probs"):
+        shape, size = jax.eval_shape(lambda policy: policy.log_probs(), policy).shape, tuple(game.shape)
+        if isinstance(policy, Tabular) and shape == (1, size[1]):
+            return dataclasses.replace(policy, logits=namespace(policy.logits).broadcast_to(policy.logits, size))
+        if shape != size:
+            raise ValueError(f"start has shape {shape}, the game [prompts, responses] = {size}.")
     return policy

@@ -13,7 +13,7 @@ from nashpo.game import Game, precision
 from nashpo.learners.descent import check_optimizer, start_descent, step
 from nashpo.policies.base import Policy, Trainable
 from nashpo.policies.listed import spoken
-from nashpo.policies.trained import trained
+from nashpo.policies.trained import parameters, trained
 from nashpo.typing import Array, Key, Schedule
 
 
@@ -85,5 +85,5 @@ def _ascend(game, policy, reference, start, key, rate, steps, *, optimizer, prom
 
         return step(optimizer, rate, jax.grad(loss)(carry[0]), *carry)
 
-    carry = (start.params, start_descent(optimizer, rate, start.params))
+    carry = (parameters(start), start_descent(optimizer, rate, start.params))
     return jax.lax.fori_loop(0, steps, once, carry)[0]

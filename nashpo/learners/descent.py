@@ -1,10 +1,12 @@
 """Gradient steps on the parameters of a policy."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.core import Tracer
 
@@ -28,11 +30,28 @@ def check_optimizer(name: str, optimizer: Any, learning_rate: Any) -> None:
         )
     if callable(learning_rate) or isinstance(learning_rate, Tracer):
         return
-    rate = jnp.asarray(learning_rate)
-    if not bool(jnp.all((rate > 0) & jnp.isfinite(rate))):
+    numbers = not isinstance(learning_rate, str | bytes) and learning_rate is not None
+    rate = np.asarray(learning_rate) if numbers else np.zeros(0)
+    if not rate.size or rate.dtype.kind not in "iuf" or not np.all((rate > 0) & np.isfinite(rate)):
         raise ValueError(
             f"{name}(learning_rate={learning_rate}): must be a positive finite number or an optax schedule."
         )
+
+
+def check_count(setting: str, value: Any, least: int, otherwise: str = "") -> None:
+    """Refuse what is no whole number of at least `least`.
+
+    >>> check_count("Regression(updates={})", 0, 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: Regression(updates=0): must be a whole number, at least 1.
+    """
+    try:
+        enough = operator.index(value) >= least
+    except TypeError:
+        enough = False
+    if not enough:
+        raise ValueError(f"{setting.format(value)}: must be a whole number, at least {least}{otherwise}.")
 
 
 def start_descent(optimizer: Any, learning_rate: Any, params: Any) -> Any:

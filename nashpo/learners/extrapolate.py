@@ -61,7 +61,9 @@ class Extrapolate:
         terms = []
         structure = jax.tree.structure(start.params)
         for name, weight in stage.anchor.items():
-            policy = trained(slots[name], start.params) if type(slots[name]) is Tabular else slots[name]
+            policy = slots[name]
+            if type(policy) is Tabular and type(start) is Tabular:
+                policy = trained(policy, start.params)
             if not hasattr(policy, "params") or jax.tree.structure(policy.params) != structure:
                 raise ValueError(
                     f"Extrapolate: {name!r} is a {type(policy).__name__} and has not the parameters of the "

@@ -8,11 +8,11 @@ import optax
 
 from nashpo.game import Game
 from nashpo.learners.blends import log_blend, opponent_probs
-from nashpo.learners.descent import check_optimizer, descend, start_descent
+from nashpo.learners.descent import check_count, check_optimizer, descend, start_descent
 from nashpo.learners.targets import TARGETS
 from nashpo.logspace import LOG_ZERO
 from nashpo.policies.tabular import Tabular, running_mean, tabulate
-from nashpo.policies.trained import trained
+from nashpo.policies.trained import parameters, trained
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Schedule
@@ -56,8 +56,7 @@ class Regression:
     def check(self, rule: Any, game: Game) -> None:
         """Refuse settings that cannot be run."""
         check_optimizer("Regression", self.optimizer, self.learning_rate)
-        if self.updates < 1:
-            raise ValueError(f"Regression(updates={self.updates}): take at least one step a fit.")
+        check_count("Regression(updates={})", self.updates, 1)
         if self.sampling not in ("uniform", "start", "reference"):
             raise ValueError(
                 f'Regression(sampling={self.sampling!r}): the options are "uniform", "start" and "reference".'
@@ -69,7 +68,7 @@ class Regression:
 
     def carry(self, policy: Any) -> Any:
         """The optimizer's state."""
-        return start_descent(self.optimizer, self.learning_rate, policy.params)
+        return start_descent(self.optimizer, self.learning_rate, parameters(policy))
 
     def fit(
         self, carry: Any, key: Key, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from nashpo.game import Game
 from nashpo.learners.blends import log_blend
 from nashpo.logspace import LOG_ZERO, log_softmax
+from nashpo.policies.base import enumerable
 from nashpo.stage import Blend, Slot, Stage
 from nashpo.struct import record
 from nashpo.typing import Array, Key
@@ -93,7 +94,7 @@ class Uniform:
     def draw(self, key: Key, prompts: Array, count: int, scene: Scene) -> Any:
         """`count` responses to each prompt."""
         reference = scene.slots["reference"]
-        if not hasattr(reference, "log_probs"):
+        if not enumerable(reference):
             raise ValueError(
                 f"Uniform: the responses of a {type(reference).__name__} cannot be listed; use FromStart() or "
                 "FromReference()."
@@ -115,7 +116,7 @@ def sample_blend(key: Key, blend: Blend, prompts: Array, count: int, scene: Scen
     names = list(blend)
     if len(names) == 1:
         return scene.slots[names[0]].sample(key, prompts, count)
-    unlisted = [name for name in names if not hasattr(scene.slots[name], "log_probs")]
+    unlisted = [name for name in names if not enumerable(scene.slots[name])]
     if unlisted:
         kind = type(scene.slots[unlisted[0]]).__name__
         raise ValueError(

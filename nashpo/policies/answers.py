@@ -145,9 +145,14 @@ class Answers:
         words = ("".join(str(letters[t]) for t in row[:length]) for row, length in zip(rows, lengths, strict=True))
         return tuple(word or "-" for word in words)
 
+    @property
+    def listed(self) -> bool:
+        """Whether there are no more answers than a table holds."""
+        return self.count <= LARGEST
+
     def check_listed(self) -> None:
         """Raise `ValueError` for more answers than a table holds."""
-        if self.count > LARGEST:
+        if not self.listed:
             raise ValueError(
                 f"vocabulary={self.vocabulary}, length={self.length} make {self.count:,} answers, but at most "
                 f"{LARGEST:,} are listed: shorten them, or use what needs no list (sample, log_prob, compare)."

@@ -50,10 +50,11 @@ class Trainable(Policy, Protocol):
 
 
 def enumerable(policy: Any) -> bool:
-    """Whether the responses of a policy can be listed.
+    """Whether the responses of a policy can be listed: it has `log_probs`, and no more answers than a table holds.
 
     >>> from nashpo.policies import Tabular
     >>> enumerable(Tabular.from_probs([0.2, 0.8]))
     True
     """
-    return hasattr(policy, "log_probs")
+    answers = getattr(policy, "answers", None)
+    return hasattr(policy, "log_probs") and (answers is None or answers.listed)

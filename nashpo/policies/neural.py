@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from nashpo.logspace import log_softmax
 from nashpo.struct import record, static
@@ -38,25 +39,32 @@ class Neural:
     def from_module(cls, module: nnx.Module, contexts: Array, responses: int | None = None) -> "Neural":
         """The policy of `module(contexts) -> logits [X, A]`; the module itself is not changed.
 
-        `responses` is A, where it is known. Raises `ValueError` for a module whose output has another shape or is no
-        floating-point array.
+        `responses` is A, where it is known. That every prompt is answered by itself is tried.
+
+        Raises `ValueError` for a module whose output has another shape or is no floating-point array, or whose answer
+        to a prompt moves with the others of a batch, as with dropout and batch statistics in training mode.
 
         >>> Neural.from_module(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), np.eye(2, dtype=np.float32), responses=5)
         Traceback (most recent call last):
             ...
         ValueError: Linear maps contexts of shape (2, 2) to (2, 3), but a policy over 5 responses needs logits (2, 5).
         """
+        given, name = np.shape(contexts), type(module).__name__
         policy = cls(*split_module(module, contexts))
-        shape, name = jax.eval_shape(lambda p: p.outputs(p.contexts), policy), type(module).__name__
-        given = np.shape(contexts)
-        wanted = (*given[:1], shape.shape[-1] if responses is None and shape.shape else responses)
-        if shape.shape != wanted or len(wanted) != 2:
+        if not given or not given[0]:
+            raise ValueError(f"contexts has shape {given}: give one row for each prompt, [X, ...].")
+        shape = jax.eval_shape(_forward, policy, np.arange(given[0]))
+        if not hasattr(shape, "shape"):
+            raise ValueError(f"{name} returns a {type(shape).__name__}, but a policy needs one array of logits [X, A].")
+        wanted = (given[0], shape.shape[-1] if responses is None and shape.shape else responses)
+        if shape.shape != wanted:
             raise ValueError(
                 f"{name} maps contexts of shape {given} to {shape.shape}, but a policy over "
-                f"{responses or 'A'} responses needs logits {(*given[:1], responses or 'A')}."
+                f"{responses or 'A'} responses needs logits {(given[0], responses or 'A')}."
             )
         if not jnp.issubdtype(shape.dtype, jnp.floating):
             raise ValueError(f"{name} returns {shape.dtype}, but logits are floating-point numbers.")
+        _check_rows(policy, name)
         return policy
 
     def module(self) -> nnx.Module:
@@ -111,3 +119,23 @@ def split_module(module: nnx.Module, contexts: Array) -> tuple[Any, Array, Any, 
         )
     graph, params, rest = nnx.split(module, nnx.Param, ...)
     return nnx.to_pure_dict(params), contexts, nnx.to_pure_dict(rest), graph
+
+
+@jax.jit
+def _forward(policy: Neural, prompts: Array) -> Array:
+    """The network's outputs `[B, A]` for prompt numbers `[B]`."""
+    return policy.outputs(jnp.asarray(policy.contexts)[prompts])
+
+
+def _check_rows(policy: Neural, name: str) -> None:
+    """Refuse an answer to a prompt that moves with the others of a batch; what is being traced cannot be tried."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(policy)):
+        return
+    together = np.arange(4) % 3 % len(policy.contexts)
+    alone, among = _forward(policy, together[:1]), _forward(policy, together)[np.array([0, 3])]
+    allowed = jnp.finfo(among.dtype).eps ** 0.5 * jnp.max(jnp.abs(among))
+    if jnp.any(jnp.abs(among - alone) > allowed):
+        raise ValueError(
+            f"{name} answers prompt 0 differently when other prompts are in the batch; a policy answers every prompt "
+            "by itself: call module.eval() where there is dropout or a batch statistic."
+        )

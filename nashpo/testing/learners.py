@@ -78,13 +78,20 @@ itself; make the class a pytree with @nashpo.struct.record.
         rng = np.random.default_rng(0)
         now, past = (Tabular(jnp.asarray(rng.normal(size=given.shape))) for _ in range(2))
         policies = _kept(name, learner, given, now if start is None else start)
-        slots = {**policies, "past1": _init(learner, given, past) if start is None else policies["now"]}
+        slots = {**policies, "past1": _init(learner, given, past) if start is None else _other(policies["now"], rng)}
         subject = _Learner(name, learner, given, slots, tolerance, fits)
         for law in (_pure, _carried, _tentative, _hits if exact else _improves, _mean):
             law(subject)
         if exact:
             for law in (_prompts, _padding, _single):
                 law(subject)
+
+
+def _other(policy: Any, rng: np.random.Generator) -> Any:
+    """A policy like the one that is trained, its parameters disturbed."""
+    leaves, structure = jax.tree.flatten(policy.params)
+    moved = [leaf + 0.3 * rng.normal(size=leaf.shape).astype(leaf.dtype) for leaf in leaves]
+    return policy.with_params(jax.tree.unflatten(structure, moved))
 
 
 def _init(learner: Any, game: Game, policy: Any) -> Any:
