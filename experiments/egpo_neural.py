@@ -26,6 +26,7 @@ import matplotlib
 matplotlib.use("agg")
 
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from flax import nnx
@@ -56,7 +57,7 @@ class SharedNetwork(nnx.Module):
 
     def __init__(self, rngs: nnx.Rngs, games: int = GAMES, responses: int = RESPONSES) -> None:
         normal = nnx.initializers.xavier_normal()
-        self.inputs = nnx.Param(jax.random.normal(rngs.params(), (games, WIDTH)))
+        self.inputs = nnx.Param(jax.random.normal(rngs.params(), (games, WIDTH), jnp.float32))
         self.layers = nnx.List([nnx.Linear(WIDTH, WIDTH, kernel_init=normal, rngs=rngs) for _ in range(2)])
         self.output = nnx.Linear(WIDTH, responses, kernel_init=normal, rngs=rngs)
 

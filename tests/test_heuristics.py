@@ -25,9 +25,9 @@ from nashpo.learners import (
     Sampled,
 )
 from nashpo.learners.collect import Recipe, collect
-from nashpo.learners.losses import DPO, PairLabel, SigmoidNorm, SquaredGains
+from nashpo.learners.losses import DPO, PairLabel, Pointwise, SigmoidNorm, SquaredGains
 from nashpo.learners.memory import Carry
-from nashpo.learners.samplers import Scene
+from nashpo.learners.samplers import FromStart, Scene
 from nashpo.oracles import Sequences, Table
 from nashpo.policies import Answers, Tabular
 from nashpo.solvers import INPO, SPO, IterativeDPO
@@ -353,8 +353,9 @@ def world_table():
 @pytest.mark.parametrize("own", [False, True])
 def test_a_queue_of_one_batch_is_the_batch(world, own):
     scene = world[2]
-    learner = Sampled(0.1, gains=Queue(size=6, own=own), responses=6)
-    batch = Sampled(0.1, gains=Batch(own), responses=6)
+    loss = SquaredGains() if own else Pointwise()
+    learner = Sampled(0.1, loss=loss, gains=Queue(size=6, own=own), responses=6)
+    batch = Sampled(0.1, loss=loss, gains=Batch(own), responses=6)
     carry, plain = learner.carry(scene.start), batch.carry(scene.start)
     fit = jax.jit(lambda learner, carry, key: learner.fit(carry, key, scene.start, scene.slots, STAGE, scene.game))
     for step in range(3):
@@ -370,7 +371,7 @@ def test_a_queue_of_one_batch_is_the_batch(world, own):
 def test_the_first_in_is_the_first_out(world):
     P, _, scene = world
     size, count = 7, 3
-    learner = Sampled(0.1, gains=Queue(size), responses=count)
+    learner = Sampled(0.1, loss=Pointwise(), gains=Queue(size), responses=count)
     _, seen = fitted(learner, scene, 5)
     arrived = []
     for samples in seen:
@@ -388,7 +389,7 @@ def test_every_prompt_has_a_queue_and_repeated_prompts_come_in_order():
     table = np.triu(table, 1) + np.tril(1 - np.swapaxes(np.triu(table, 1), 1, 2), -1) + 0.5 * np.eye(A)
     game = jax.tree.map(jnp.asarray, nashpo.Game.from_table(table))
     policy = Tabular(jnp.zeros((3, A)))
-    learner = Sampled(0.1, gains=Queue(size=5), prompts=8, responses=2)
+    learner = Sampled(0.1, loss=Pointwise(), gains=Queue(size=5), prompts=8, responses=2)
     scene = Scene(policy, {"now": policy, "reference": game.reference}, STAGE, game)
     _, seen = fitted(learner, scene, 3)
     arrived: dict[int, list[int]] = {x: [] for x in range(3)}
@@ -474,3 +475,10 @@ def test_a_queue_still_finds_the_equilibrium_at_a_small_step(world):
     learner = Sampled(0.02, gains=Queue(size=128), responses=16)
     run = nashpo.solve(game, INPO(eta=0.5), learner=learner, steps=600, every=600, key=0)
     assert run.trace["duality_gap"][-1] < 5e-3 < float(nashpo.duality_gap(game, game.reference)) / 4
+
+
+@pytest.mark.parametrize(("loss", "own"), [(SquaredGains(), False), (Pointwise(), True)])
+def test_gains_of_the_batch_fit_their_loss(loss, own):
+    assert Sampled(0.1, loss=loss, gains=Batch(), sampler=FromStart()).gains.own is not own
+    with pytest.raises(ValueError, match=rf"Batch\(own={own}\).*use own={not own}, or leave it to the loss"):
+        Sampled(0.1, loss=loss, gains=Batch(own=own), sampler=FromStart())

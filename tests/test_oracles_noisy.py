@@ -103,3 +103,16 @@ def test_what_cannot_be_voted_on_is_refused():
     for flip in (-0.1, 0.5, np.nan):
         with pytest.raises(ValueError, match="flip="):
             Noisy(Table(P), flip=flip).check()
+
+
+def test_votes_on_token_sequences_are_shares_of_pairs():
+    from nashpo.oracles import Sequences
+    from nashpo.policies import Answers
+
+    answers = Answers(vocabulary=2, length=2)
+    judge = Noisy(Sequences(Table(np.full((1, 4, 4), 0.5)), answers), votes=3)
+    tokens = jnp.array([[[0, 1], [1, 1]]])
+    shares = judge.compare(jax.random.key(0), jnp.zeros(1, int), tokens, jnp.array([[[0, 1], [0, 0]]]))
+    assert shares.shape == (1, 2)
+    assert shares[0, 0] == 0.5
+    assert round(float(shares[0, 1]) * 3, 6) in (0, 1, 2, 3)

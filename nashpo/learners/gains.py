@@ -66,10 +66,10 @@ class Batch:
     (`Pointwise`, `GPO`). With `own=True` a response meets itself as well and draws, `sum_l payoff(y_k, y_l) / K`, which
     shrinks each gain towards the value by `(K - 1) / K`. Losses that take responses of one batch from each other
     (`SquaredGains`, `PolicyGradient` with its baseline) need this one, because the two met each other: without oneself
-    the gains count `K / (K - 1)` times.
+    the gains count `K / (K - 1)` times. None is what the loss needs; `Sampled` refuses the other one.
     """
 
-    own: bool = static(default=False)
+    own: bool | None = static(default=None)
     laws: ClassVar[frozenset[str] | None] = frozenset({"opponent", "start"})
 
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:

@@ -28,7 +28,8 @@ class Queue:
     """The mean payoff against the last `size` responses to the same prompt, those of the present batch among them.
 
     The win rate of SPO as it is run (Swamy et al. 2024, arXiv:2401.04056): a first-in-first-out queue for each
-    prompt, in the learner's carry. A response does not meet itself, or draws with itself where `own=True`. With
+    prompt, in the learner's carry. A response does not meet itself, or draws with itself where `own=True`, as the
+    loss needs (see `Batch`). With
     `size` equal to the responses of a fit and every prompt once it is `Batch`.
 
     The opponent is stale: the mean of the policies of the last M fits. Close to an equilibrium that a mirror step
@@ -48,7 +49,7 @@ class Queue:
     """
 
     size: int = static()
-    own: bool = static(default=False)
+    own: bool | None = static(default=None)
     laws: ClassVar[frozenset[str] | None] = frozenset({"opponent", "start"})
 
     def check(self, learner: Any, game: Any) -> None:

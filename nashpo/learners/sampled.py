@@ -18,10 +18,11 @@ from nashpo.learners.memory import Carry, begin, remember
 from nashpo.learners.sampled_check import check_laws, check_sampled
 from nashpo.learners.samplers import FromOpponent, FromStart, Scene
 from nashpo.oracles.base import VALUE
+from nashpo.policies.base import enumerable
 from nashpo.policies.listed import spoken
 from nashpo.policies.mixture import Mixture
 from nashpo.policies.tabular import running_mean, tabulate
-from nashpo.policies.trained import trained
+from nashpo.policies.trained import parameters, trained
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Schedule
@@ -73,11 +74,14 @@ class Sampled:
     partial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """The sampler that the loss asks for; a wrong one is refused."""
+        """The sampler and the gains that the loss asks for; wrong ones are refused."""
         if self.sampler is None:
             laws = self.loss.laws
             chosen = FromOpponent() if laws is not None and "opponent" in laws else FromStart()
             object.__setattr__(self, "sampler", chosen)
+        if getattr(self.gains, "own", False) is None:
+            own = getattr(self.loss, "paired", False)
+            object.__setattr__(self, "gains", dataclasses.replace(self.gains, own=own))
         check_laws(self)
 
     def check(self, rule: Any, game: Game) -> None:
@@ -91,7 +95,7 @@ class Sampled:
 
     def carry(self, policy: Any) -> Any:
         """The optimizer's state, with what gains and replay remember where they do."""
-        state = start_descent(self.optimizer, self.learning_rate, policy.params)
+        state = start_descent(self.optimizer, self.learning_rate, parameters(policy))
         memory = begin(self, policy)
         return Carry(state, memory) if memory else state
 
@@ -111,7 +115,8 @@ class Sampled:
         drawn, ordered = jax.random.split(key)
         state, memory = carry if isinstance(carry, Carry) else (carry, {})
         samples = self.collect(drawn, start, slots, stage, game, memory)
-        terms = Terms(stage.eta, game.beta, VALUE[game.scale], stage.target)
+        eta = stage.eta if stage.opponents else 1.0
+        terms = Terms(eta, game.beta, VALUE[game.scale], stage.target)
 
         def loss(params: Any, some: Samples) -> Array:
             policy = spoken(start.with_params(params), game.oracle)
@@ -133,13 +138,13 @@ class Sampled:
 
     def mean(self, policy: Any, like: Array) -> Any:
         """A table where responses can be listed, else a mixture of up to `pool` policies."""
-        if hasattr(policy, "log_probs"):
+        if enumerable(policy):
             return tabulate(policy, like)
         return Mixture.empty(policy, self.pool)
 
     def average(self, average: Any, policy: Any, count: Array) -> Any:
         """The arithmetic mean of `count + 1` policies from the mean of `count` and one more."""
-        if hasattr(policy, "log_probs"):
+        if enumerable(policy):
             return running_mean(average, tabulate(policy, average.logits), count)
         return average.add(policy, count)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game
+from nashpo.learners.descent import check_count
 from nashpo.learners.gains import compare_all
 from nashpo.learners.samplers import FromOpponent, FromReference, FromStart, Uniform
 from nashpo.policies.listed import spoken
@@ -39,6 +40,13 @@ any law, such as SquaredGains.
                 f"Sampled: {type(part).__name__} is biased for responses from {type(learner.sampler).__name__}; use "
                 f"{names}, or {other}."
             )
+    paired, name = getattr(learner.loss, "paired", False), type(learner.gains).__name__
+    if learner.loss.reads == "gains" and getattr(learner.gains, "own", paired) != paired:
+        how = "takes responses of a batch from each other, who met" if paired else "has an error for each response"
+        raise ValueError(
+            f"Sampled(gains={name}(own={not paired})): {type(learner.loss).__name__} {how}; use own={paired}, or leave "
+            "it to the loss."
+        )
     most = getattr(learner.loss, "updates", None)
     if most is not None and learner.updates > most:
         raise ValueError(
@@ -46,12 +54,10 @@ any law, such as SquaredGains.
             "the responses are no longer those of the policy that is trained; take updates=1 and more steps."
         )
     for name, least in (("responses", 2), ("updates", 1), ("pool", 1)):
-        if getattr(learner, name) < least:
-            raise ValueError(f"Sampled({name}={getattr(learner, name)}): must be at least {least}.")
+        check_count(f"Sampled({name}={{}})", getattr(learner, name), least)
     for name in ("prompts", "minibatch", "microbatch"):
-        value = getattr(learner, name)
-        if value is not None and value < 1:
-            raise ValueError(f"Sampled({name}={value}): must be at least 1, or None for all.")
+        if getattr(learner, name) is not None:
+            check_count(f"Sampled({name}={{}})", getattr(learner, name), 1, ", or None for all")
 
 
 def check_sampled(learner: Any, rule: Any, game: Game) -> None:

@@ -91,7 +91,8 @@ class Noisy(Enumerable):
         """Votes on response `left[b, k]` against `right[b, k]` for prompt `prompts[b]`, as a share `[B, K]`."""
         asked, voted = jax.random.split(key)
         payoff = self.oracle.compare(asked, prompts, left, right)
-        return jnp.where(jnp.equal(left, right), jnp.asarray(0.5, payoff.dtype), self._vote(voted, payoff))
+        same = jnp.equal(left, right).reshape(*payoff.shape, -1).all(-1)
+        return jnp.where(same, jnp.asarray(0.5, payoff.dtype), self._vote(voted, payoff))
 
     def _vote(self, key: Key, probabilities: Array) -> Array:
         """Shares of votes for win probabilities, corrected if so set."""

@@ -44,6 +44,9 @@ class Terms(NamedTuple):
 class Loss(Protocol):
     """A function of log-probabilities, right for some laws of the samples.
 
+    A loss that reads gains may have `paired = True`: it takes gains of responses to one prompt from each other, as
+    errors of pairs or for a baseline.
+
     A loss may have `extra = (sampler, count)`: as many further responses to each prompt, the last ones, that are in no
     pair; `updates`, the most gradient steps it is right for; and `check(learner, game)`, which raises `ValueError` for
     settings that cannot be run.

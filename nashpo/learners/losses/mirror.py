@@ -23,6 +23,7 @@ class SquaredGains:
     """
 
     reads: ClassVar[str] = "gains"
+    paired: ClassVar[bool] = True
     laws: ClassVar[frozenset[str] | None] = None
     targets: ClassVar[frozenset[str] | None] = _GAINS
 
@@ -60,6 +61,7 @@ class SoftLogistic:
     """
 
     reads: ClassVar[str] = "gains"
+    paired: ClassVar[bool] = True
     laws: ClassVar[frozenset[str] | None] = None
     targets: ClassVar[frozenset[str] | None] = _MIRROR
 
@@ -99,12 +101,12 @@ class PolicyGradient:
     with the KL divergence of whole responses. At the start of a stage of a mirror method the second term is
     `eta beta (log pi - log reference)`, so this is eta times the gradient of the game's value against the opponent
     (SPO, arXiv:2401.04056; Nash-MD-PG, arXiv:2312.00886, section 7); stages with the target `"policy_gradient"` say
-    so themselves. The baseline of a response has met it where gains are those of the batch: take `Batch(own=True)`.
-    Right for responses of the policy that is trained, and for one step. A step of plain gradient
-    descent is not the mirror step: it is multiplied by pi.
+    so themselves. Right for responses of the policy that is trained, and for one step. A step of plain gradient descent
+    is not the mirror step: it is multiplied by pi.
     """
 
     reads: ClassVar[str] = "gains"
+    paired: ClassVar[bool] = True
     laws: ClassVar[frozenset[str] | None] = frozenset({"start"})
     targets: ClassVar[frozenset[str] | None] = frozenset({"win_rate", "policy_gradient"})
     updates: ClassVar[int] = 1

@@ -34,6 +34,7 @@ class ProximalPolicyGradient:
     """
 
     reads: ClassVar[str] = "gains"
+    paired: ClassVar[bool] = True
     laws: ClassVar[frozenset[str] | None] = frozenset({"start"})
     targets: ClassVar[frozenset[str] | None] = frozenset({"win_rate"})
 
