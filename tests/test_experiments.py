@@ -16,7 +16,14 @@ from nashpo.cli.reproduce import find_scripts, load_script
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "experiments" / "benchmarks"
 EXPERIMENTS = [path.stem for path in find_scripts().values()]
-LONG = {"egpo_simulations", "minimax_winner_control", "noise_floors", "policy_classes", "preference_losses", "stability_maps"}
+LONG = {
+    "egpo_simulations",
+    "minimax_winner_control",
+    "noise_floors",
+    "policy_classes",
+    "preference_losses",
+    "stability_maps",
+}
 """Experiments that compile for more than a few seconds even when they run short."""
 
 
