@@ -19,6 +19,9 @@ GENERATED = "generated"
 INNER = ("nashpo.stage", "nashpo.solver", "nashpo.struct", "nashpo.typing", "nashpo.exact", "nashpo_games")
 """Modules that no list of public names mentions, for those who write an algorithm, an oracle or a game."""
 
+NESTED = ("nashpo.learners.losses",)
+"""Rooms inside of rooms, whose names are public too."""
+
 OUTSIDE = {
     **{
         f"collections.abc.{name}": f"https://docs.python.org/3/library/collections.abc.html#collections.abc.{name}"
@@ -39,13 +42,13 @@ OUTSIDE = {
 def rooms() -> dict[str, list[str]]:
     """The public names of every room, each name once.
 
-    The rooms are `nashpo` itself, the modules in its `__all__`, those of `INNER`, and the modules in which the names of
-    `nashpo` are defined, as far as there is more in them.
+    The rooms are `nashpo` itself, the modules in its `__all__`, those of `NESTED` and `INNER`, and the modules in which
+    the names of `nashpo` are defined, as far as there is more in them.
     """
     package = importlib.import_module("nashpo")
     top = {name: getattr(package, name) for name in package.__all__}
     found = {"nashpo": [name for name, thing in top.items() if not inspect.ismodule(thing)]}
-    outer = [thing.__name__ for thing in top.values() if inspect.ismodule(thing)]
+    outer = sorted([*(thing.__name__ for thing in top.values() if inspect.ismodule(thing)), *NESTED])
     homes = sorted(home for name in found["nashpo"] if (home := top[name].__module__).count(".") == 1)
     for name in dict.fromkeys([*outer, *INNER, *homes]):
         module = importlib.import_module(name)
