@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: `sphinx-build -W --keep-going docs docs/_build`."""
 
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -68,7 +69,10 @@ intersphinx_mapping = {"outside": ("https://", str(GENERATED / "outside.inv"))}
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", r"(?s:.*)"),  # `code` that is no name
-    ("py:class", r"(?!nashpo\.).*|nashpo\.\w+\.\w+\.\w+"),  # other libraries' types, and those of inner modules
+    (
+        "py:class",
+        r"(?!nashpo\.).*|nashpo\.\w+\.\w+\.\w+|nashpo\.march\.\w+",
+    ),  # others' types, and those of inner modules
 ]
 
 
@@ -82,7 +86,13 @@ def _signature(app, what, name, thing, options, signature, returns) -> tuple[str
     return signature and pages.plain_types(signature), returns and pages.plain_types(returns)
 
 
+def _foreign(app, what, name, thing, skip, options) -> bool | None:
+    """Skip functions of other libraries that are the default of a field, `optax.adam`; the signature shows them."""
+    return True if inspect.isfunction(thing) and not thing.__module__.startswith("nashpo") else None
+
+
 def setup(app) -> None:
     """Docstrings pass through `pages.literal_formulas`, signatures through `pages.plain_types`."""
+    app.connect("autodoc-skip-member", _foreign)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-process-signature", _signature)
