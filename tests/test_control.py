@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,6 @@ from nashpo.learners.losses import PolicyGradient, ProximalPolicyGradient
 from nashpo.policies import Mixture, Rollout, Tabular
 from nashpo.policies.base import enumerable
 from nashpo.solvers import SPO
-from nashpo.struct import record
 from nashpo.testing import check_policy
 from nashpo_games.control import GOALS, STARTS, first_goal_cycle, goal_cycle, goal_cycle_equilibrium, goal_return
 from nashpo_games.grid import MOVES, Grid
@@ -139,26 +137,10 @@ def test_a_rollout_samples_what_it_says():
     assert np.any(drawn[1] != drawn[2])
 
 
-@record
-class Numbered:
-    """A policy that speaks the numbers of its responses."""
-
-    policy: Any
-
-    def log_probs(self):
-        return self.policy.log_probs()
-
-    def log_prob(self, prompts, responses):
-        return self.policy.log_prob(prompts, self.policy.response(responses))
-
-    def sample(self, key, prompts, count):
-        return self.policy.index(self.policy.sample(key, prompts, count))
-
-
 def test_a_short_rollout_keeps_the_laws_of_policies():
     world = Grid(np.array(STARTS[:2]), np.array(GOALS), horizon=1)
     layer = nnx.Linear(25, 5, rngs=nnx.Rngs(0))
-    check_policy(Numbered(Rollout.from_module(layer, world, prompts=2)), extreme=None)
+    check_policy(Rollout.from_module(layer, world, prompts=2), extreme=None)
 
 
 def test_long_trajectories_are_not_listed():

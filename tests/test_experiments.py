@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "experiments" / "benchmarks"
 EXPERIMENTS = [path.stem for path in find_scripts().values()]
 LONG = {
+    "egpo_neural",
     "egpo_simulations",
     "minimax_winner_control",
     "noise_floors",

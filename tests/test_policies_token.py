@@ -15,7 +15,6 @@ from nashpo.logspace import LOG_ZERO
 from nashpo.policies import Answers, Tabular, Token, Trainable, Transformer, sample_blend
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.listed import Listed
-from nashpo.struct import record
 from nashpo.testing import check_policy
 
 ANSWERS = Answers(vocabulary=2, length=3, end=True)
@@ -225,26 +224,10 @@ def test_a_policy_that_never_ends_is_cut_at_full_length():
     assert broken.sample(jax.random.key(0), np.array([0]), 2).shape == (1, 2, 3)
 
 
-@record
-class Numbered:
-    """A policy over tokens in the numbers that `check_policy` speaks."""
-
-    policy: Token
-
-    def log_probs(self):
-        return self.policy.log_probs()
-
-    def log_prob(self, prompts, responses):
-        return self.policy.log_prob(prompts, self.policy.response(jnp.asarray(responses)))
-
-    def sample(self, key, prompts, count):
-        return self.policy.index(self.policy.sample(key, prompts, count))
-
-
 def test_every_law_of_policies_holds(policy):
     assert isinstance(policy, EnumerablePolicy)
     assert isinstance(policy, Trainable)
-    check_policy(Numbered(policy), extreme=30.0, draws=2000)
+    check_policy(policy, extreme=30.0, draws=2000)
 
 
 def test_other_parameters_and_many_of_them_use_one_program(policy):

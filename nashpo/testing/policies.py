@@ -22,12 +22,23 @@ class _Policy(NamedTuple):
     draws: int
     key: Any
 
+    def responses(self, numbers: np.ndarray) -> Any:
+        """What the policy calls the responses with these numbers."""
+        speak = getattr(self.policy, "response", None)
+        return numbers if speak is None else speak(jnp.asarray(numbers))
+
+    def sample(self, prompts: np.ndarray, draws: int) -> np.ndarray:
+        """The numbers of samples."""
+        found = self.policy.sample(self.key, prompts, draws)
+        count = getattr(self.policy, "index", None)
+        return np.asarray(found if count is None else count(found))
+
 
 def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000, seed: int = 0) -> None:
     """Hold a policy over listed responses to what algorithms and metrics rely on.
 
-    `log_probs()` is `[X, A]`, finite and normalised; `log_prob(prompts, responses)` picks from it; `sample` draws from
-    it (chi-square over `draws` samples of every prompt, with a fixed seed), independently for every row; parameters are
+    `log_probs()` is `[X, A]`, finite and normalised; `log_prob(prompts, responses)` picks from it (responses are
+    numbers, or what `response` makes of them and `index` counts back); `sample` draws from it (chi-square over `draws` samples of every prompt, with a fixed seed), independently for every row; parameters are
     leaves of a pytree; compiled and float32 answers agree; gradients are finite. With `extreme`, log-probabilities and
     gradients must stay finite and normalised when every parameter is multiplied by it; None where parameters cannot
     be scaled, as logits that are declared to be normalised.
@@ -87,7 +98,14 @@ def _picked(s: _Policy) -> None:
     remedy = "return log_probs()[prompts[:, None], responses]"
     with Law(s.name, "log_prob picks from log_probs()", remedy) as law:
         expected = s.log_probs[prompts[:, None], responses]
-        law.close(s.policy.log_prob(prompts, responses), expected, "log_prob", ("b", "k"), atol=_EXACT, rtol=_EXACT)
+        law.close(
+            s.policy.log_prob(prompts, s.responses(responses)),
+            expected,
+            "log_prob",
+            ("b", "k"),
+            atol=_EXACT,
+            rtol=_EXACT,
+        )
 
 
 def _compiled(s: _Policy) -> None:
@@ -114,14 +132,14 @@ def _samples(s: _Policy) -> None:
     contexts, responses = s.log_probs.shape
     prompts = np.arange(contexts)[::-1]
     with Law(s.name, "sample(key, prompts, count) is [B, count] response indices", "see nashpo.policies.Policy") as law:
-        found = np.asarray(s.policy.sample(s.key, prompts, s.draws))
+        found = s.sample(prompts, s.draws)
         law.shape(found, (contexts, s.draws), "sample(...)")
         law.require(np.issubdtype(found.dtype, np.integer), f"samples are {found.dtype}")
         law.require(
             found.min() >= 0 and found.max() < responses,
             f"samples reach from {found.min()} to {found.max()}, of {responses} responses",
         )
-        again = np.asarray(s.policy.sample(s.key, prompts, s.draws))
+        again = s.sample(prompts, s.draws)
         law.require(np.array_equal(found, again), "two calls with one key differ")
     remedy = "draw from the probabilities of log_probs() of the prompt in the same row"
     with Law(s.name, "samples follow the probabilities", remedy) as law:
@@ -154,7 +172,7 @@ def _rows(s: _Policy) -> None:
     if s.log_probs[prompt].max() > np.log(0.99):
         return
     with Law(s.name, "rows and draws are independent", "draw for every row and sample apart, from one key") as law:
-        found = np.asarray(s.policy.sample(s.key, np.array([prompt, prompt]), max(s.draws, 2000)))
+        found = s.sample(np.array([prompt, prompt]), max(s.draws, 2000))
         law.require(not np.array_equal(found[0], found[1]), f"prompt {prompt} in two rows of a batch has equal samples")
         probs = np.exp(s.log_probs[prompt])
         pairs = found[:, 1:] == found[:, :-1]
