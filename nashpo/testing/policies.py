@@ -38,10 +38,11 @@ def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000,
     """Hold a policy over listed responses to what algorithms and metrics rely on.
 
     `log_probs()` is `[X, A]`, finite and normalised; `log_prob(prompts, responses)` picks from it (responses are
-    numbers, or what `response` makes of them and `index` counts back); `sample` draws from it (chi-square over `draws` samples of every prompt, with a fixed seed), independently for every row; parameters are
-    leaves of a pytree; compiled and float32 answers agree; gradients are finite. With `extreme`, log-probabilities and
-    gradients must stay finite and normalised when every parameter is multiplied by it; None where parameters cannot
-    be scaled, as logits that are declared to be normalised.
+    numbers, or what `response` makes of them and `index` counts back); `sample` draws from it (chi-square over `draws`
+    samples of every prompt, with a fixed seed), independently for every row; parameters are leaves of a pytree;
+    compiled and float32 answers agree; gradients are finite. With `extreme`, log-probabilities and gradients must stay
+    finite and normalised when every parameter is multiplied by it; None where parameters cannot be scaled, as logits
+    that are declared to be normalised.
 
     Raises `AssertionError`: one sentence with the law, the place, the size of the error and what to do.
 
