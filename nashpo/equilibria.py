@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nashpo.exact import certify, kl_equilibria, maximal_lottery
-from nashpo.game import Game
+from nashpo.game import Game, check_enumerable
 from nashpo.oracles.base import VALUE
 from nashpo.policies.tabular import Tabular, as_policy
 
@@ -183,6 +183,7 @@ class _Tables:
 
     @classmethod
     def of(cls, game: Game) -> "_Tables":
+        check_enumerable(game, "equilibrium", "see nashpo.estimates for lower bounds of the gap of a policy")
         table = np.asarray(game.oracle.table())
         value = VALUE[game.scale]
         payoff = table.astype(np.float64, copy=False)

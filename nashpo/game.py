@@ -149,6 +149,15 @@ def enumerable_game(game: Game) -> bool:
     return hasattr(game.oracle, "win_rates")
 
 
+def check_enumerable(game: Game, what: str, instead: str) -> None:
+    """Raise `ValueError` where the responses of a game cannot be listed; `what` needs them, `instead` is advice.
+
+    >>> check_enumerable(Game.from_table(np.full((2, 2), 0.5)), "the gap", "")
+    """
+    if not enumerable_game(game):
+        raise ValueError(f"{what}: {type(game.oracle).__name__} cannot list its responses; {instead}.")
+
+
 def _unlisted(oracle: Any, beta: Scalar, reference: Any, prompts: Any) -> tuple[Any, Scalar, np.ndarray]:
     """Reference, beta and weights of a game whose responses cannot be listed."""
     name = type(oracle).__name__

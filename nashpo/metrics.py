@@ -4,13 +4,14 @@ Every metric is a function of a game and a policy, can be handed to `solve(metri
 prompts with the game's weights.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.game import Game
+from nashpo.game import Game, check_enumerable, enumerable_game
 from nashpo.logspace import LOG_ZERO, kl, log_softmax, namespace
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, as_policy
@@ -144,15 +145,18 @@ def policy_probs(policy: EnumerablePolicy) -> Array:
 
 
 def payoff_bound(game: Game) -> float:
-    """`max |payoff - value|` as far as it is known: 1/2 for win probabilities, the largest score in a table."""
+    """`max |payoff - value|` as far as it is known: 1/2 for win probabilities, the largest score of a table, or NaN."""
     if game.scale == "probability":
         return 0.5
+    if not enumerable_game(game):
+        return math.nan
     bound = getattr(game.oracle, "bound", None)
     return float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))))
 
 
 def _fitting(game: Game, policy: object) -> EnumerablePolicy:
     """The policy, which must have a row for every prompt, or one for all of them."""
+    check_enumerable(game, "the duality gap and the best response", "see nashpo.estimates for lower bounds of the gap")
     policy = as_policy(policy)
     if not isinstance(policy, Tabular):
         return policy

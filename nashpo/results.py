@@ -132,6 +132,12 @@ class Result:
         """
         import xarray
 
+        if not hasattr(self.policy, "log_probs") or not hasattr(self.game.oracle, "win_rates"):
+            kind = type(self.policy).__name__
+            raise ValueError(
+                f"the responses of a {kind} cannot be listed, or those of the game: there is no table of probabilities "
+                "to label; result.to_dataframe() is the trace, result.policy.params the policy."
+            )
         contexts, responses = self.game.shape
         items = list(self.game.items or range(responses))
         coords = {"prompt": np.arange(contexts), "item": items, "step": self.trace["step"]}
@@ -191,13 +197,13 @@ class Result:
         """
         from nashpo.netcdf import netcdf_bytes
 
+        data = self.to_xarray()
         contexts, responses = self.game.shape
         if contexts * responses**2 > _LARGEST_TABLE:
             raise ValueError(
                 f"{path}: the table of {responses} responses would be written out in full; write the answer and the "
                 "trace alone with result.to_xarray().to_netcdf(path)."
             )
-        data = self.to_xarray()
         data["payoff"] = (("prompt", "item", "opponent"), np.asarray(self.game.oracle.table()))
         data["log_reference"] = (("prompt", "item"), np.asarray(self.game.reference.log_probs()))
         data.attrs["metrics"] = json.dumps([name for name in self.trace if name != "step"])

@@ -238,13 +238,27 @@ def _start(game: Game, start: Any) -> EnumerablePolicy:
     policy = start if hasattr(start, "log_prob") else getattr(start, "policy", start)
     policy = policy if hasattr(policy, "log_prob") else as_policy(policy)
     prompts = len(game.prompts)
-    contexts = getattr(policy, "contexts", None)
-    if contexts is not None and len(contexts) != prompts:
-        raise ValueError(f"start answers {len(contexts)} prompts, the game has {prompts}.")
+    if isinstance(policy, Tabular) and np.ndim(policy.logits) == 2 and len(policy.logits) == 1:
+        logits = policy.logits
+        shape = (prompts, np.shape(logits)[1])
+        policy = dataclasses.replace(policy, logits=namespace(logits).broadcast_to(logits, shape))
+    check_start(game, policy)
+    return policy
+
+
+def check_start(game: Game, policy: Any) -> None:
+    """Refuse a policy that has not the prompts, or not the responses, of the game.
+
+    >>> check_start(Game.from_table(np.full((2, 2), 0.5)), Tabular.from_probs([0.2, 0.3, 0.5]))
+    Traceback (most recent call last):
+        ...
+    ValueError: start has shape (1, 3), the game [prompts, responses] = (1, 2).
+    """
+    prompts = len(game.prompts)
+    rows = len(getattr(policy, "contexts", game.prompts))
+    if rows != prompts:
+        raise ValueError(f"start answers {rows} prompts, the game has {prompts}.")
     if enumerable_game(game) and hasattr(policy, "log_probs"):
         shape, size = jax.eval_shape(lambda policy: policy.log_probs(), policy).shape, tuple(game.shape)
-        if isinstance(policy, Tabular) and shape == (1, size[1]):
-            return dataclasses.replace(policy, logits=namespace(policy.logits).broadcast_to(policy.logits, size))
         if shape != size:
             raise ValueError(f"start has shape {shape}, the game [prompts, responses] = {size}.")
-    return policy

@@ -1,6 +1,8 @@
 """The learner that hits every target: closed-form updates of a table."""
 
-from nashpo.game import Game
+from typing import Any
+
+from nashpo.game import Game, check_enumerable
 from nashpo.learners.blends import log_blend, opponent_probs
 from nashpo.learners.targets import TARGETS
 from nashpo.logspace import log_softmax
@@ -19,6 +21,10 @@ class Exact:
 
     A payoff is linear in the opponent, so opponents are mixed first and the oracle is asked once a stage.
     """
+
+    def check(self, rule: Any, game: Game) -> None:
+        """Refuse a game whose responses cannot be listed."""
+        check_enumerable(game, type(rule).__name__, "give a learner from samples, for example learner=Sampled(0.01)")
 
     def init(self, policy: EnumerablePolicy, like: Array) -> Tabular:
         """The table of any policy, in the precision of `like`."""

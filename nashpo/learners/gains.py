@@ -5,7 +5,9 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 
+from nashpo.game import Game, check_enumerable
 from nashpo.learners.blends import opponent_probs
+from nashpo.learners.descent import check_count
 from nashpo.learners.samplers import Scene, sample_blend
 from nashpo.oracles.base import VALUE
 from nashpo.struct import record, static
@@ -33,6 +35,10 @@ class Fresh:
     count: int = static(default=1)
     laws: ClassVar[frozenset[str] | None] = None
 
+    def __post_init__(self) -> None:
+        """At least one sample is needed."""
+        check_count("Fresh(count={})", self.count, 1)
+
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
         """`[B, K]`."""
         total: Any = 0.0
@@ -49,6 +55,10 @@ class Listed:
     """The exact gains, from an oracle whose responses can be listed."""
 
     laws: ClassVar[frozenset[str] | None] = None
+
+    def check(self, learner: Any, game: Game) -> None:
+        """Refuse a game whose responses cannot be listed."""
+        check_enumerable(game, "Sampled(gains=Listed())", "use Fresh()")
 
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
         """`[B, K]`; a noisy oracle draws."""

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nashpo.game import Game
+from nashpo.game import Game, check_enumerable
 from nashpo.learners.blends import log_blend, opponent_probs
 from nashpo.learners.descent import check_count, check_optimizer, descend, start_descent
 from nashpo.learners.targets import TARGETS
@@ -54,7 +54,8 @@ class Regression:
     partial: ClassVar[bool] = True
 
     def check(self, rule: Any, game: Game) -> None:
-        """Refuse settings that cannot be run."""
+        """Refuse settings that cannot be run, and a game whose responses cannot be listed."""
+        check_enumerable(game, "Regression", "train from samples, with Sampled")
         check_optimizer("Regression", self.optimizer, self.learning_rate)
         check_count("Regression(updates={})", self.updates, 1)
         if self.sampling not in ("uniform", "start", "reference"):

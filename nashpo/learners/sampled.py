@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nashpo.blame import BAD_ANSWERS
 from nashpo.game import Game
@@ -163,8 +164,8 @@ class Sampled:
         """The samples with their prompts spread over the devices of the mesh."""
         if self.mesh is None:
             return samples
-        (axis,) = self.mesh.axis_names
-        sharding = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec(axis))
+        mesh = Mesh(self.mesh.devices, self.mesh.axis_names, axis_types=(AxisType.Auto,))
+        sharding = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
         return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), samples)
 
 

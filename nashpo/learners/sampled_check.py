@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from nashpo.game import Game
 from nashpo.learners.descent import check_count
@@ -58,6 +59,22 @@ any law, such as SquaredGains.
     for name in ("prompts", "minibatch", "microbatch"):
         if getattr(learner, name) is not None:
             check_count(f"Sampled({name}={{}})", getattr(learner, name), 1, ", or None for all")
+    _check_mesh(learner.mesh)
+
+
+def _check_mesh(mesh: Any) -> None:
+    if mesh is None:
+        return
+    if not isinstance(mesh, Mesh):
+        raise ValueError(
+            f"Sampled(mesh={type(mesh).__name__}): give a jax.sharding.Mesh of one axis, for example "
+            'jax.make_mesh((8,), ("batch",)).'
+        )
+    if len(mesh.axis_names) != 1:
+        raise ValueError(
+            f"Sampled(mesh={dict(mesh.shape)}): the prompts are spread along one axis, this mesh has "
+            f"{len(mesh.axis_names)}."
+        )
 
 
 def check_sampled(learner: Any, rule: Any, game: Game) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nashpo.game import Game, pad
+from nashpo.game import Game, check_enumerable, pad
 from nashpo.oracles.table import Table
 from nashpo.policies.tabular import Tabular
 
@@ -27,8 +27,7 @@ def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, 
     >>> list(named_games([Game.from_table(np.full((2, 2), 0.5)), Game.from_table(np.full((3, 3), 0.5))]))
     ['game 0', 'game 1']
     """
-    if isinstance(games, Game):
-        return {"game 0": games}
+    games = [games] if isinstance(games, Game) else games
     if not isinstance(games, Mapping):
         games = {f"game {place}": game for place, game in enumerate(games)}
     named = {str(name): game for name, game in games.items()}
@@ -37,6 +36,8 @@ def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, 
     wrong = next((name for name, game in named.items() if not isinstance(game, Game)), None)
     if wrong is not None:
         raise ValueError(f"sweep: {wrong!r} is {named[wrong]!r}, not a Game; make one with Game.from_table(P).")
+    for name, game in named.items():
+        check_enumerable(game, f"sweep: {name!r}", "run solve once for every setting")
     return {name: _tabulated(game) for name, game in named.items()}
 
 

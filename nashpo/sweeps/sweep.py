@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game
@@ -13,7 +14,7 @@ from nashpo.learners.base import Learner
 from nashpo.metrics import payoff_bound
 from nashpo.policies.base import Policy
 from nashpo.policies.tabular import Tabular
-from nashpo.run import Metric, as_solver, named_metrics, whole_number
+from nashpo.run import Metric, as_solver, check_start, named_metrics, whole_number
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.sweeps.blocks import Plan, run_grid
@@ -76,6 +77,7 @@ def sweep(
     numbers = _seeds(seeds)
     places = jax.local_devices() if devices is None else list(devices)
     stacked = batches(list(named.values()))
+    starts = _references(games) if starts is None and learner is not None else starts
     begins = [_starts(starts, numbers, batch.games) for batch in stacked]
     length = Length(every, -(-steps // every), isinstance(starts, str))
     plan = Plan(tol, named_metrics(metrics), steps, length, memory, places)
@@ -132,6 +134,16 @@ def _dtype(games: Game) -> np.dtype:
     return np.asarray(jax.tree.leaves(games.oracle)[0]).dtype
 
 
+def _references(games: Any) -> Any:
+    """The reference that a learner trains where no start is given; None where all are tables."""
+    if isinstance(games, Game):
+        return None if isinstance(games.reference, Tabular) else games.reference
+    several = games.values() if isinstance(games, Mapping) else games
+    if all(isinstance(game.reference, Tabular) for game in several if isinstance(game, Game)):
+        return None
+    raise ValueError("sweep: the references of several games are not all tables: give `starts`, the policies to train.")
+
+
 def _starts(starts: Any, seeds: np.ndarray, games: Game) -> Any:
     """The logits `[seeds, X, A]`, or policies with a leading axis `[seeds]`, to begin from; None for the reference."""
     if starts is None:
@@ -139,7 +151,7 @@ def _starts(starts: Any, seeds: np.ndarray, games: Game) -> Any:
     if hasattr(starts, "log_prob"):
         starts = [starts] * len(seeds)
     if isinstance(starts, Sequence) and len(starts) and hasattr(starts[0], "log_prob"):
-        return _policies(starts, len(seeds))
+        return _policies(starts, len(seeds), games)
     _, *sizes = games.reference.log_probs().shape
     shape = sizes[0], sizes[1]
     if isinstance(starts, str):
@@ -159,14 +171,30 @@ def _starts(starts: Any, seeds: np.ndarray, games: Game) -> Any:
     return np.broadcast_to(np.asarray(Tabular.from_probs(probs).logits), (count, *shape))
 
 
-def _policies(starts: Sequence[Any], count: int) -> Any:
-    """Policies of one structure, stacked."""
+def _policies(starts: Sequence[Any], count: int, games: Game) -> Any:
+    """Policies of one structure, stacked, for the games of a batch."""
+    first = jax.tree.map(lambda leaf: leaf[0], games)
+    for policy in starts:
+        check_start(first, policy)
     if len(starts) != count:
         raise ValueError(f"starts holds {len(starts)} policies: give one, or one for each of the {count} seeds.")
-    kinds = {jax.tree.structure(policy) for policy in starts}
+    kinds = {(jax.tree.structure(policy), *map(_kind, jax.tree.leaves(policy))) for policy in starts}
     if len(kinds) > 1:
-        raise ValueError("starts: all policies must have one architecture, so that one program runs them.")
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *starts)
+        raise ValueError(
+            "starts: all policies must have one architecture, shapes and precisions included, so that one program runs "
+            "them."
+        )
+    return jax.tree.map(lambda *leaves: _stack(leaves), *starts)
+
+
+def _kind(leaf: Any) -> tuple[Any, Any]:
+    return np.shape(leaf), jnp.result_type(leaf)
+
+
+def _stack(leaves: Sequence[Any]) -> Any:
+    """Arrays along a new axis; random keys, which are none to NumPy, too."""
+    keys = jnp.issubdtype(jnp.result_type(leaves[0]), jax.dtypes.prng_key)
+    return jnp.stack(leaves) if keys else np.stack([np.asarray(leaf) for leaf in leaves])
 
 
 def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> None:
