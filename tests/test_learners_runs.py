@@ -17,7 +17,7 @@ from test_drive import bits, breaking_off, same
 import nashpo
 from nashpo.learners import Fresh, Regression, Replay, Sampled
 from nashpo.oracles import Judge, Sequences
-from nashpo.policies import Answers, Mixture, Neural, Token
+from nashpo.policies import Answers, Mixture, Neural, Tabular, Token
 from nashpo.run import _run
 from nashpo.solvers import EGPO, INPO, Averaged
 from nashpo.sweeps.program import run_blocks
@@ -220,6 +220,15 @@ def test_an_average_that_nobody_can_list_resumes_too(tmp_path):
     assert isinstance(found.policy, Mixture)
     for one, other in zip(jax.tree.leaves(found.state), jax.tree.leaves(expected.state), strict=True):
         assert bits(one) == bits(other)
+
+
+def test_answers_too_many_to_list_are_averaged_as_a_mixture():
+    many = Token.from_module(Bigram(0), np.eye(X), Answers(vocabulary=2, length=24))
+    learner = Sampled(0.1, pool=3)
+    average = learner.mean(many, jnp.zeros(()))
+    assert isinstance(average, Mixture) and len(average.weights) == 3
+    assert isinstance(learner.average(average, many, jnp.zeros((), jnp.int32)), Mixture)
+    assert isinstance(learner.mean(token(), jnp.zeros(())), Tabular)
 
 
 def test_results_of_networks_are_saved_as_tables(tmp_path):

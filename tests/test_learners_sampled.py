@@ -406,6 +406,13 @@ def test_the_average_of_what_cannot_be_listed_is_a_mixture():
     assert "duality_gap" not in found.trace
 
 
+def test_a_judge_may_give_scores():
+    judge = Judge(lambda prompts, left, right: 4 * (left - right), scale="score")
+    game = nashpo.Game.from_oracle(judge, 0.01, reference=Gaussian(jnp.zeros(2)), prompts=[1.0, 1.0])
+    found = nashpo.solve(game, INPO(0.2), learner=Sampled(0.05, responses=16), steps=20, key=0).check()
+    assert np.all(np.asarray(found.policy.params) > 0.2)
+
+
 def test_a_mixture_is_a_reference_that_is_not_trained():
     pool = Mixture.of([Gaussian(jnp.full(2, 0.4)), Gaussian(jnp.full(2, 0.6))])
     game = nashpo.Game.from_oracle(Judge(closer), 0.01, reference=pool, prompts=[1.0, 1.0])
