@@ -9,6 +9,7 @@ from nashpo.game import Game
 from nashpo.learners.blends import log_blend
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.policies.base import enumerable
+from nashpo.policies.draws import draw
 from nashpo.stage import Blend, Slot, Stage
 from nashpo.struct import record
 from nashpo.typing import Array, Key
@@ -100,7 +101,7 @@ class Uniform:
                 "FromReference()."
             )
         logits = jnp.where(reference.log_probs() > 0.5 * LOG_ZERO, 0.0, LOG_ZERO)[prompts]
-        index = jax.random.categorical(key, logits[:, None, :], shape=(len(prompts), count))
+        index = draw(key, logits, count)
         return reference.response(index)
 
 
@@ -124,5 +125,5 @@ def sample_blend(key: Key, blend: Blend, prompts: Array, count: int, scene: Scen
             "listed: choose a rule whose opponents are single policies."
         )
     logits = log_softmax(log_blend(blend, scene.slots))[prompts]
-    index = jax.random.categorical(key, logits[:, None, :], shape=(len(prompts), count))
+    index = draw(key, logits, count)
     return scene.slots[names[0]].response(index)

@@ -9,6 +9,7 @@ from flax import nnx
 from jax.core import Tracer
 
 from nashpo.logspace import log_softmax
+from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -89,13 +90,20 @@ class Neural:
 
     def log_prob(self, prompts: Array, responses: Array) -> Array:
         """Log-probabilities `[B, K]` of response numbers `[B, K]` to prompt numbers `[B]`."""
-        log_probs = log_softmax(self.outputs(jnp.asarray(self.contexts)[prompts]))
-        return jnp.take_along_axis(log_probs, responses, axis=-1)
+        if len(prompts) >= len(self.contexts):
+            return self.log_probs()[prompts[:, None], responses]
+        return jnp.take_along_axis(log_softmax(self._rows(prompts)), responses, axis=-1)
 
     def sample(self, key: Key, prompts: Array, count: int) -> Array:
         """Response numbers `[B, count]`, independent draws for each prompt number of `[B]`."""
-        logits = self.outputs(jnp.asarray(self.contexts)[prompts])
-        return jax.random.categorical(key, logits[:, None, :], shape=(len(prompts), count))
+        return draw(key, self._rows(prompts), count)
+
+    def _rows(self, prompts: Array) -> Array:
+        """Outputs `[B, A]` for prompt numbers `[B]`; with more rows than prompts, each prompt is seen once."""
+        contexts = jnp.asarray(self.contexts)
+        if len(prompts) >= len(contexts):
+            return self.outputs(contexts)[prompts]
+        return self.outputs(contexts[prompts])
 
     def response(self, index: Array) -> Array:
         """A response is its number."""

@@ -7,6 +7,7 @@ from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax, namespace
 from nashpo.policies.base import EnumerablePolicy
+from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -65,8 +66,7 @@ class Tabular:
 
     def sample(self, key: Key, prompts: Array, count: int) -> Array:
         """Response indices `[B, count]`, independent draws for each prompt index of `[B]`."""
-        logits = jnp.asarray(self.logits)[prompts]
-        return jax.random.categorical(key, logits[:, None, :], shape=(len(prompts), count))
+        return draw(key, jnp.asarray(self.logits)[prompts], count)
 
 
 def tabulate(policy: EnumerablePolicy, like: Array) -> Tabular:
