@@ -71,6 +71,8 @@ def as_solver(rule_or_solver: Any, learner: Learner | None = None) -> Any:
     if isinstance(rule_or_solver, type):
         name = rule_or_solver.__name__
         raise ValueError(f"{name} is a class: give an instance with its settings, for example {name}(eta=0.5).")
+    if isinstance(learner, type) or (learner is not None and not hasattr(learner, "fit")):
+        raise ValueError(f"learner={learner!r}: give an instance, for example Regression(learning_rate=0.1).")
     if hasattr(rule_or_solver, "stages"):
         solver = Mirror(rule_or_solver) if learner is None else Mirror(rule_or_solver, learner)
     elif hasattr(rule_or_solver, "step"):

@@ -390,6 +390,12 @@ BAD = {
     "rate in words": (Regression("fast"), r"Regression\(learning_rate=fast\): must be a positive finite number"),
     "no optimizer": (Regression(0.1, optimizer=3), r"Regression\(optimizer=int\): give a function from a learning"),
     "an optimizer already made": (Regression(0.1, optimizer=optax.adam(0.1)), r"Regression\(optimizer=Gradient\w*\)"),
+    "nothing made": (
+        Regression(0.1, optimizer=lambda rate: rate),
+        r"makes a float of a learning rate, which is no opta",
+    ),
+    "a class": (Regression, r"learner=<class .*Regression'>: give an instance"),
+    "no learner": (3, "learner=3: give an instance"),
     "no updates": (Regression(0.1, updates=0), r"Regression\(updates=0\): must be a whole number, at least 1"),
     "updates in parts": (Regression(0.1, updates=1.5), r"Regression\(updates=1.5\)"),
     "law": (Regression(0.1, sampling="now"), r"Regression\(sampling='now'\): the options are"),

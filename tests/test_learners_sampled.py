@@ -493,6 +493,8 @@ REFUSED_LEARNERS = {
     "no prompts": (lambda: Sampled(0.1, prompts=0), r"Sampled\(prompts=0\): .* at least 1, or None for all"),
     "no microbatch": (lambda: Sampled(0.1, microbatch=0), r"Sampled\(microbatch=0\)"),
     "no minibatch": (lambda: Sampled(0.1, minibatch=-1), r"Sampled\(minibatch=-1\)"),
+    "a class": (lambda: Sampled(0.1, loss=PairLabel), r"Sampled\(loss=<class .*PairLabel'>\): give an instance"),
+    "a name": (lambda: Sampled(0.1, sampler="start"), r"Sampled\(sampler='start'\): give an instance"),
     "no rivals": (lambda: Sampled(0.1, gains=Fresh(0)), r"Fresh\(count=0\): must be a whole number, at least 1"),
 }
 
@@ -507,6 +509,7 @@ def test_a_learner_that_would_be_wrong_is_refused_when_it_is_built(name):
 REFUSED_RUNS = {
     "rate": (INPO(0.5), lambda: Sampled(-0.1), r"Sampled\(learning_rate=-0.1\): must be a positive finite number"),
     "optimizer": (INPO(0.5), lambda: Sampled(0.1, optimizer="adam"), r"Sampled\(optimizer=str\): give a function"),
+    "rates": (INPO(0.5), lambda: Sampled([0.1, 0.2]), r"Sampled\(learning_rate=\[0.1, 0.2\]\): must be a positive"),
     "another target": (
         IterativeDPO(0.5),
         lambda: Sampled(0.1),

@@ -28,13 +28,19 @@ def check_optimizer(name: str, optimizer: Any, learning_rate: Any) -> None:
             "transformation, for example optax.adam or lambda rate: optax.chain(optax.clip_by_global_norm(1.0), "
             "optax.adamw(rate))."
         )
-    if callable(learning_rate) or isinstance(learning_rate, Tracer):
+    if isinstance(learning_rate, Tracer):
         return
     numbers = not isinstance(learning_rate, str | bytes) and learning_rate is not None
     rate = np.asarray(learning_rate) if numbers else np.zeros(0)
-    if not rate.size or rate.dtype.kind not in "iuf" or not np.all((rate > 0) & np.isfinite(rate)):
+    number = rate.ndim == 0 and rate.dtype.kind in "iuf" and rate > 0 and np.isfinite(rate)
+    if not number and not callable(learning_rate):
         raise ValueError(
             f"{name}(learning_rate={learning_rate}): must be a positive finite number or an optax schedule."
+        )
+    if not hasattr(optimizer(learning_rate), "init"):
+        raise ValueError(
+            f"{name}(optimizer={getattr(optimizer, '__name__', optimizer)}): makes a "
+            f"{type(optimizer(learning_rate)).__name__} of a learning rate, which is no optax transformation."
         )
 
 

@@ -16,7 +16,7 @@ from nashpo.learners.gains import Fresh
 from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.losses.mirror import SquaredGains
 from nashpo.learners.memory import Carry, begin, remember
-from nashpo.learners.sampled_check import check_laws, check_sampled
+from nashpo.learners.sampled_check import check_laws, check_parts, check_sampled
 from nashpo.learners.samplers import FromOpponent, FromStart, Scene
 from nashpo.oracles.base import VALUE
 from nashpo.policies.base import enumerable
@@ -76,6 +76,7 @@ class Sampled:
 
     def __post_init__(self) -> None:
         """The sampler and the gains that the loss asks for; wrong ones are refused."""
+        check_parts(self)
         if self.sampler is None:
             laws = self.loss.laws
             chosen = FromOpponent() if laws is not None and "opponent" in laws else FromStart()

@@ -21,6 +21,22 @@ _PROBES = 8
 """How many responses an oracle is tried on before a run."""
 
 
+def check_parts(learner: Any) -> None:
+    """Refuse parts that are no parts, as a class in place of an instance.
+
+    >>> from nashpo.learners import Sampled
+    >>> Sampled(0.1, gains="fresh")
+    Traceback (most recent call last):
+        ...
+    ValueError: Sampled(gains='fresh'): give an instance, see nashpo.learners and its losses.
+    """
+    methods = {"loss": "__call__", "sampler": "draw", "gains": "estimate", "selection": "select", "replay": "mix"}
+    for field, method in methods.items():
+        part = getattr(learner, field)
+        if part is not None and (isinstance(part, type) or not hasattr(part, method)):
+            raise ValueError(f"Sampled({field}={part!r}): give an instance, see nashpo.learners and its losses.")
+
+
 def check_laws(learner: Any) -> None:
     """Refuse a loss, and gains, with samples from a law that they are biased for.
 
