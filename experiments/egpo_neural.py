@@ -14,9 +14,9 @@ With `eta = 1 / beta` the anchor of a mirror step is the reference, and one grad
 
 The figures that are expected are medians over the 10 games of one run of the authors' code with other random games
 (6.8e-2 at the start of the exact protocol, 7.7e-3 at that of the sampled one). Here the medians are taken over games
-and, with exact feedback, over four draws of games and weights. A network's gap falls by orders of magnitude more in one draw than in another,
-and online IPO 1 and Nash-MD are nearly one algorithm (the code mixes the opponent with weight 6e-5), so that their
-order is a matter of luck.
+and, with exact feedback, over four draws of games and weights. A network's gap falls by orders of magnitude more in one
+draw than in another, and online IPO 1 and Nash-MD are nearly one algorithm (the code mixes the opponent with weight
+6e-5), so that their order is a matter of luck.
 """
 
 from typing import Any
