@@ -60,6 +60,7 @@ def trained_lower_bound(
     frozen, reference = (spoken(one, game.oracle) for one in (policy, game.reference))
     counts = {"optimizer": optimizer, "prompts": prompts, "responses": responses}
     begin = trained(start, precision(game))
+    parameters(begin)
     response = begin.with_params(_ascend(game.nameless(), frozen, reference, begin, learning, rate, steps, **counts))
     measured = sampled_advantages(game, response, policy, key=measuring, rows=rows, responses=responses)
     return bound_of(measured, resampling, confidence, resamples, responses, response, "the trained response")
@@ -85,5 +86,5 @@ def _ascend(game, policy, reference, start, key, rate, steps, *, optimizer, prom
 
         return step(optimizer, rate, jax.grad(loss)(carry[0]), *carry)
 
-    carry = (parameters(start), start_descent(optimizer, rate, start.params))
+    carry = (start.params, start_descent(optimizer, rate, start.params))
     return jax.lax.fori_loop(0, steps, once, carry)[0]
