@@ -185,11 +185,8 @@ def main(smoke: bool = False) -> list[Finding]:
     folder = results_folder(__file__, smoke)
     exact = curves(exact_runs(EXACT), EXACT, smoke)
     sampled = curves(sampled_runs(SAMPLED), SAMPLED, smoke)
-    np.savez(
-        folder / "gaps.npz",
-        **{f"exact {k}": v for k, v in exact.items()},
-        **{f"sampled {k}": v for k, v in sampled.items()},
-    )
+    for kind, found in (("exact", exact), ("sampled", sampled)):
+        np.save(folder / f"{kind}.npy", np.stack(list(found.values())))
     figure = draw_curves(exact, sampled)
     figure.savefig(folder / "gaps.png", dpi=110)
     plt.close(figure)

@@ -145,19 +145,12 @@ def worst_factor(found: nashpo.Sweep) -> float:
 
 def findings(curves: dict[tuple[str, str], np.ndarray], floors: dict[str, np.ndarray], factor: float) -> list[Finding]:
     """What was expected beside what was measured."""
+    return [*step_findings(factor), *class_findings(curves), *floor_findings(floors)]
+
+
+def step_findings(factor: float) -> list[Finding]:
+    """What the step does on the table."""
     game = the_game()
-    classes = [name for rule, name in curves if rule == "EGPO"]
-    egpo, inpo = ({name: floor(curves[rule, name]) for name in classes} for rule in RULES)
-    whole = [name for name in classes if name.endswith("all answers")]
-    sampled = [name for name in classes if name.endswith("samples")]
-    ends = [float(np.max(curves["EGPO", name][:, -1])) for name in whole]
-    tenth = float(nashpo.duality_gap(game, game.reference)) / 10
-    waits = {name: first_below(curves["EGPO", name], tenth) for name in classes}
-    known = [name for name in floors if name.endswith("rivals")]
-    levels = [floor(floors[name]) for name in known]
-    counts = [int(name.split()[0]) for name in known]
-    slope = float(np.polyfit(np.log(counts), np.log(levels), 1)[0]) if len(known) > 1 else float("nan")
-    ideal = floor(floors["exact win rates"])
     return [
         Finding(
             "EGPO on the table: KL(equilibrium || policy) after a step over before, at most",
@@ -175,6 +168,20 @@ def findings(curves: dict[tuple[str, str], np.ndarray], floors: dict[str, np.nda
             limit(game) < ETA,
             exact=True,
         ),
+    ]
+
+
+def class_findings(curves: dict[tuple[str, str], np.ndarray]) -> list[Finding]:
+    """What each class of policies reaches."""
+    game = the_game()
+    classes = [name for rule, name in curves if rule == "EGPO"]
+    egpo, inpo = ({name: floor(curves[rule, name]) for name in classes} for rule in RULES)
+    whole = [name for name in classes if name.endswith("all answers")]
+    sampled = [name for name in classes if name.endswith("samples")]
+    ends = [float(np.max(curves["EGPO", name][:, -1])) for name in whole]
+    tenth = float(nashpo.duality_gap(game, game.reference)) / 10
+    waits = {name: first_below(curves["EGPO", name], tenth) for name in classes}
+    return [
         Finding(
             "EGPO fitted on all answers: final gap of the networks, worst seed",
             "derived: the rate of the table",
@@ -203,6 +210,17 @@ def findings(curves: dict[tuple[str, str], np.ndarray], floors: dict[str, np.nda
             listed(waits, classes),
             max(waits.values()) <= 3 * min(waits.values()) < np.inf,
         ),
+    ]
+
+
+def floor_findings(floors: dict[str, np.ndarray]) -> list[Finding]:
+    """What the floor of a network that learns from samples depends on."""
+    known = [name for name in floors if name.endswith("rivals")]
+    levels = [floor(floors[name]) for name in known]
+    counts = [int(name.split()[0]) for name in known]
+    slope = float(np.polyfit(np.log(counts), np.log(levels), 1)[0]) if len(known) > 1 else float("nan")
+    ideal = floor(floors["exact win rates"])
+    return [
         Finding(
             "EGPO, network, samples: exponent of the number of rivals in the floor",
             "derived: the variance of a win rate",

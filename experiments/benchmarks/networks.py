@@ -60,7 +60,7 @@ def protocol(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     """
     import numpy as np
     import torch_networks
-    from egpo_neural import game
+    from egpo_neural import game, network
 
     import nashpo
     from nashpo.learners import Regression
@@ -76,7 +76,7 @@ def protocol(repeats: int, smoke: bool) -> list[dict[str, Any]]:
         return found.trace["gaps"]
 
     def theirs(gaps: bool):
-        return torch_networks.extragradient(table, some.reference, BETA, RATE, fewer, gaps)
+        return torch_networks.extragradient(table, network(0), BETA, RATE, fewer, gaps)
 
     times = side_by_side(
         {
@@ -136,7 +136,8 @@ def seeds(repeats: int, smoke: bool) -> list[dict[str, Any]]:
                 some, rule, learner=learner, starts=starts[:number], seeds=number, steps=steps, every=steps
             )
 
-        run(1), run(count)
+        run(1)
+        run(count)
         times = side_by_side({"1": lambda run=run: run(1), "64": lambda run=run: run(count)}, repeats, 60.0)
         alone, together = (times[key].seconds for key in ("1", "64"))
         rows += [
@@ -161,14 +162,14 @@ def token(repeats: int, smoke: bool) -> list[dict[str, Any]]:
 
     import nashpo
     from nashpo.learners import Fresh, Sampled
-    from nashpo.policies import Token, Transformer
+    from nashpo.policies import Answers, Token, Transformer
     from nashpo.run import _run, prepare
     from nashpo.stage import Stage, against, pull
     from nashpo_games import token_majority
 
     steps, updates, size = (2, 2, 4) if smoke else (25, 8, 32)
     game = token_majority(length=3, prompts=2, beta=0.2)
-    answers = game.oracle.answers
+    answers = Answers(vocabulary=3, length=3, end=True)
     decoder = Transformer(answers, features=2, width=32, heads=2, layers=2, rngs=nnx.Rngs(0))
     start = Token.from_module(decoder, np.eye(2, dtype=np.float32), answers)
     learner = Sampled(1e-3, responses=size, gains=Fresh(size), updates=updates)
@@ -191,7 +192,8 @@ def token(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     gather = jax.jit(lambda key, policy: learner.collect(key, policy, {**slots, "now": policy}, stage, ready))
     whole = jax.jit(lambda c, key, policy: learner.fit(c, key, policy, {**slots, "now": policy}, stage, ready))
     carry, key = learner.carry(policy), jax.random.key(0)
-    solve(), program(), gather(key, policy), whole(carry, key, policy)
+    solve()
+    program()
     times = side_by_side(
         {
             "solve": solve,
