@@ -521,6 +521,11 @@ REFUSED_RUNS = {
         lambda: Sampled(0.1, prompts=10, microbatch=4),
         r"Sampled\(microbatch=4\): must divide the 10 prompts of a step",
     ),
+    "minibatches": (
+        INPO(0.5),
+        lambda: Sampled(0.1, prompts=12, minibatch=5),
+        r"Sampled\(minibatch=5\): must divide the 12 prompts of a fit",
+    ),
     "pieces of a minibatch": (
         INPO(0.5),
         lambda: Sampled(0.1, prompts=12, minibatch=6, microbatch=4),

@@ -113,6 +113,7 @@ def test_votes_on_token_sequences_are_shares_of_pairs():
     judge = Noisy(Sequences(Table(np.full((1, 4, 4), 0.5)), answers), votes=3)
     tokens = jnp.array([[[0, 1], [1, 1]]])
     shares = judge.compare(jax.random.key(0), jnp.zeros(1, int), tokens, jnp.array([[[0, 1], [0, 0]]]))
+    assert judge.answers == answers and not hasattr(Noisy(Table(np.full((1, 2, 2), 0.5))), "answers")
     assert shares.shape == (1, 2)
     assert shares[0, 0] == 0.5
     assert round(float(shares[0, 1]) * 3, 6) in (0, 1, 2, 3)

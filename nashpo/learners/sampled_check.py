@@ -100,6 +100,8 @@ def check_sampled(learner: Any, rule: Any, game: Game) -> None:
         _check_stage(learner, type(rule).__name__, stage)
     total = learner.prompts or len(game.prompts)
     batch = min(learner.minibatch or total, total)
+    if total % batch:
+        raise ValueError(f"Sampled(minibatch={batch}): must divide the {total} prompts of a fit, or some are left out.")
     if learner.microbatch is not None and batch % learner.microbatch:
         raise ValueError(f"Sampled(microbatch={learner.microbatch}): must divide the {batch} prompts of a step.")
     if learner.mesh is not None and total % learner.mesh.size:

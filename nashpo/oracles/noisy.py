@@ -1,5 +1,7 @@
 """Win rates from a few votes, some of them wrong."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +56,11 @@ class Noisy(Enumerable):
     def shape(self) -> tuple[int, int]:
         """`(X, A)`."""
         return self.oracle.shape
+
+    @property
+    def answers(self) -> Any:
+        """What numbers the responses of an oracle over token sequences; absent where the oracle has no such thing."""
+        return self.oracle.answers  # type: ignore[attr-defined]  an AttributeError says that there is none
 
     def check(self) -> None:
         """Raise `ValueError` for votes, flips or an oracle that no game can be made of."""
