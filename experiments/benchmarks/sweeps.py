@@ -7,16 +7,13 @@
 README.md explains the figures.
 """
 
-import argparse
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from timing import CORES, as_a_user, child, limit_threads, machine, side_by_side
+from sections import run as run_sections
+from timing import CORES, as_a_user, child, side_by_side
 
-SECTIONS = ("games", "shared", "compile", "cores")
 ETA, BETA = 0.4, 0.1
 CORES_PROGRAM = """
 import os, sys, time
@@ -33,29 +30,6 @@ run(one), run(two)
 ratios = sorted(run(one) / run(two) for _ in range({repeats}))
 print(ratios[len(ratios) // 2])
 """
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sections", type=lambda text: text.split(","), default=SECTIONS, help=", ".join(SECTIONS))
-    parser.add_argument("--repeats", type=int, default=7, help="times each candidate runs; medians are shown")
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
-    parser.add_argument("--json", type=Path, help="also write every figure to this file")
-    options = parser.parse_args(arguments)
-    unknown = [name for name in options.sections if name not in SECTIONS]
-    if unknown:
-        parser.error(f"{unknown[0]!r} is not one of {', '.join(SECTIONS)}")
-    limit_threads(1)
-    about = machine(1)
-    print(f"{about['processor']}, {about['cores']} cores; one thread for everybody")
-    print("Python", about["python"], *(f"{name} {version}" for name, version in about["versions"].items()))
-    rows = []
-    for section in options.sections:
-        for row in globals()[section](1 if options.smoke else options.repeats, options.smoke):
-            rows.append({"section": section, **row})
-            print(line(**row), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1), encoding="utf-8")
 
 
 def line(what: str, value: float, unit: str, ratio: float | None = None, target: float | None = None) -> str:
@@ -189,4 +163,4 @@ def cores(repeats: int, smoke: bool) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_sections(__doc__, {"games": games, "shared": shared, "compile": compile, "cores": cores}, line, repeats=7)
