@@ -39,3 +39,10 @@ def data() -> Path:
 def rng() -> np.random.Generator:
     """A fresh generator with a fixed seed."""
     return np.random.default_rng(2025)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs():
+    """Let go of a file's compiled programs: each holds memory maps, of which a process may have 65,530 on Linux."""
+    yield
+    jax.clear_caches()

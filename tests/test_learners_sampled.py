@@ -318,7 +318,7 @@ TARGETS = {
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_target_is_reached_from_samples(name):
     rule, loss = TARGETS[name]
-    learner = Sampled(optax.cosine_decay_schedule(0.1, 400), loss=loss, responses=128, gains=Listed(), updates=200)
+    learner = Sampled(optax.cosine_decay_schedule(0.1, 400), loss=loss, responses=512, gains=Listed(), updates=200)
     found, exact = (nashpo.solve(GAME, rule, learner=one, steps=1, key=0).check().last for one in (learner, None))
     logs = [np.asarray(policy.log_probs()) for policy in (exact, found, GAME.reference)]
     assert np.all(kl(logs[0], logs[1]) < 0.1 * kl(logs[0], logs[2]))
