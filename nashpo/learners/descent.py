@@ -70,15 +70,33 @@ def start_descent(optimizer: Any, learning_rate: Any, params: Any) -> Any:
 
 
 def descend(
-    optimizer: Any, learning_rate: Any, loss: Callable[[Any], Array], params: Any, state: Any
+    optimizer: Any,
+    learning_rate: Any,
+    slope: Callable[[Any, Array], tuple[Array, Any]],
+    params: Any,
+    state: Any,
+    updates: int,
 ) -> tuple[Any, Any, dict[str, Array]]:
-    """One step of gradient descent: the new parameters and state, the loss and the norm of the gradient before it.
+    """`updates` steps: the new parameters and state, and what the last step says (`report`, before it was taken).
 
-    >>> descend(optax.sgd, 0.25, lambda x: jnp.sum(x**2), jnp.ones(2), optax.sgd(0.25).init(jnp.ones(2)))[0].tolist()
-    [0.5, 0.5]
+    `slope` is the loss and its gradient at parameters, in step number 0, 1, ...
+
+    >>> def slope(x, number):
+    ...     return jax.value_and_grad(lambda x: jnp.sum(x**2))(x)
+    >>> params, state, info = descend(optax.sgd, 0.25, slope, jnp.ones(2), optax.sgd(0.25).init(jnp.ones(2)), 2)
+    >>> params.tolist(), float(info["loss"])
+    ([0.25, 0.25], 0.5)
     """
-    value, gradient = jax.value_and_grad(loss)(params)
-    return (*step(optimizer, learning_rate, gradient, params, state), report(value, gradient))
+
+    def once(carried: Any, number: Array) -> tuple[Any, dict[str, Array]]:
+        value, gradient = slope(carried[0], number)
+        return step(optimizer, learning_rate, gradient, *carried), report(value, gradient)
+
+    if updates == 1:
+        (params, state), info = once((params, state), jnp.zeros((), jnp.int32))
+        return params, state, info
+    (params, state), infos = jax.lax.scan(once, (params, state), jnp.arange(updates))
+    return params, state, jax.tree.map(lambda values: values[-1], infos)
 
 
 def step(optimizer: Any, learning_rate: Any, gradient: Any, params: Any, state: Any) -> tuple[Any, Any]:

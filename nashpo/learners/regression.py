@@ -86,15 +86,12 @@ class Regression:
             centred = error - jnp.sum(law * error, -1, keepdims=True)
             return 2.0 * jnp.sum(game.prompts * jnp.sum(law * centred**2, -1))
 
-        def once(carried: Any, _: None) -> tuple[Any, dict[str, Array]]:
-            params, state, info = descend(self.optimizer, self.learning_rate, loss, *carried)
-            return (params, state), info
+        def slope(params: Any, _: Array) -> tuple[Array, Any]:
+            return jax.value_and_grad(loss)(params)
 
-        if self.updates == 1:
-            (params, carry), info = once((start.params, carry), None)
-            return carry, start.with_params(params), info
-        (params, carry), infos = jax.lax.scan(once, (start.params, carry), length=self.updates)
-        return carry, start.with_params(params), jax.tree.map(lambda values: values[-1], infos)
+        settings = self.optimizer, self.learning_rate, slope
+        params, carry, info = descend(*settings, start.params, carry, self.updates)
+        return carry, start.with_params(params), info
 
     def mean(self, policy: Any, like: Array) -> Tabular:
         """A table, for the mean of networks is no network."""

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from nashpo.blame import BAD_ANSWERS
 from nashpo.game import Game
 from nashpo.learners.collect import Recipe, bad_answers, collect
-from nashpo.learners.descent import accumulated, check_optimizer, report, start_descent, step
+from nashpo.learners.descent import accumulated, check_optimizer, descend, start_descent
 from nashpo.learners.gains import Fresh
 from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.losses.mirror import SquaredGains
@@ -125,17 +125,13 @@ class Sampled:
             log_pi = policy.log_prob(some.prompts, some.responses)
             return jnp.sum(some.weights * self.loss(log_pi, some, terms))
 
-        def once(carried: Any, index: Array) -> tuple[Any, dict[str, Array]]:
-            params, state = carried
-            some = self._minibatch(ordered, samples, index)
-            value, gradient = accumulated(loss, params, some, self.microbatch)
-            carried = step(self.optimizer, self.learning_rate, gradient, params, state)
-            return carried, report(value, gradient)
+        def slope(params: Any, number: Array) -> tuple[Array, Any]:
+            return accumulated(loss, params, self._minibatch(ordered, samples, number), self.microbatch)
 
-        (params, state), infos = jax.lax.scan(once, (start.params, state), jnp.arange(self.updates))
+        settings = self.optimizer, self.learning_rate, slope
+        params, state, info = descend(*settings, start.params, state, self.updates)
         memory = remember(self, memory, samples, spoken(start, game.oracle))
         carry = Carry(state, memory) if memory else state
-        info = jax.tree.map(lambda values: values[-1], infos)
         return carry, start.with_params(params), info | {BAD_ANSWERS: bad_answers(samples)}
 
     def mean(self, policy: Any, like: Array) -> Any:
@@ -168,12 +164,3 @@ class Sampled:
         mesh = Mesh(self.mesh.devices, self.mesh.axis_names, axis_types=(AxisType.Auto,))
         sharding = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
         return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), samples)
-
-
-def without_mesh(learner: Sampled) -> Sampled:
-    """The same learner on one device.
-
-    >>> without_mesh(Sampled(0.1)).mesh is None
-    True
-    """
-    return dataclasses.replace(learner, mesh=None)

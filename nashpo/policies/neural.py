@@ -1,5 +1,6 @@
 """A network that scores every response of a list."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -63,8 +64,7 @@ class Neural:
                 f"{name} maps contexts of shape {given} to {shape.shape}, but a policy over "
                 f"{responses or 'A'} responses needs logits {(given[0], responses or 'A')}."
             )
-        if not jnp.issubdtype(shape.dtype, jnp.floating):
-            raise ValueError(f"{name} returns {shape.dtype}, but logits are floating-point numbers.")
+        check_floating(shape, name)
         _check_rows(policy, name)
         return policy
 
@@ -74,7 +74,7 @@ class Neural:
 
     def with_params(self, params: Any) -> "Neural":
         """The policy with other parameters of the same structure."""
-        return Neural(params, self.contexts, self.rest, self.graph)
+        return dataclasses.replace(self, params=params)
 
     def outputs(self, contexts: Array) -> Array:
         """The network's outputs `[B, A]` for contexts `[B, ...]`."""
@@ -127,6 +127,18 @@ def split_module(module: nnx.Module, contexts: Array) -> tuple[Any, Array, Any, 
         )
     graph, params, rest = nnx.split(module, nnx.Param, ...)
     return nnx.to_pure_dict(params), contexts, nnx.to_pure_dict(rest), graph
+
+
+def check_floating(logits: Any, name: str) -> None:
+    """Refuse an output of the module `name` that is no floating-point array.
+
+    >>> check_floating(np.arange(2, dtype=np.int32), "Linear")
+    Traceback (most recent call last):
+        ...
+    ValueError: Linear returns int32, but logits are floating-point numbers.
+    """
+    if not jnp.issubdtype(logits.dtype, jnp.floating):
+        raise ValueError(f"{name} returns {logits.dtype}, but logits are floating-point numbers.")
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 """Policies that act: a network chooses every step of a trajectory."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ from flax import nnx
 
 from nashpo.logspace import log_softmax
 from nashpo.policies.answers import LARGEST, Answers
-from nashpo.policies.neural import split_module
+from nashpo.policies.neural import check_floating, split_module
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -105,8 +106,7 @@ class Rollout:
                 f"{name} maps observations of shape {seen.shape} to {found.shape}, but a choice between "
                 f"{world.actions} actions needs {(1, world.actions)}."
             )
-        if not jnp.issubdtype(found.dtype, jnp.floating):
-            raise ValueError(f"{name} returns {found.dtype}, but logits are floating-point numbers.")
+        check_floating(found, name)
         return policy
 
     @property
@@ -116,7 +116,7 @@ class Rollout:
 
     def with_params(self, params: Any) -> "Rollout":
         """The policy with other parameters of the same structure."""
-        return Rollout(params, self.world, self.rest, self.graph, self.prompts)
+        return dataclasses.replace(self, params=params)
 
     def logits(self, observations: Array) -> Array:
         """The network's outputs `[N, U]` for observations `[N, F]`, taken in the precision of the parameters."""

@@ -1,5 +1,6 @@
 """Autoregressive policies: a network that scores the next token of an answer."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.policies.answers import Answers
-from nashpo.policies.neural import split_module
+from nashpo.policies.neural import check_floating, split_module
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -79,7 +80,7 @@ over 2 symbols have shape (3, 3, 2).
 
     def with_params(self, params: Any) -> "Token":
         """The policy with other parameters of the same structure."""
-        return Token(params, self.contexts, self.rest, self.graph, self.answers)
+        return dataclasses.replace(self, params=params)
 
     def logits(self, contexts: Array, tokens: Array) -> Array:
         """Next-token logits `[N, L, V(+1)]` for contexts `[N, ...]` and tokens `[N, L]`."""
@@ -217,8 +218,7 @@ def _check_shape(policy: Token, name: str) -> None:
             f"{getattr(found, 'shape', type(found).__name__)}, but next-token logits over {symbols} symbols have shape "
             f"{(rows, length, symbols)}."
         )
-    if not jnp.issubdtype(found.dtype, jnp.floating):
-        raise ValueError(f"{name} returns {found.dtype}, but logits are floating-point numbers.")
+    check_floating(found, name)
 
 
 def _check_causal(policy: Token, name: str) -> None:
