@@ -1,8 +1,8 @@
 """How policies reach what an update rule asks for; those that need optax are imported when they are first used."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nashpo.lazy import lazy
 from nashpo.learners.base import Learner
 from nashpo.learners.exact import Exact
 
@@ -57,7 +57,4 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'nashpo.learners' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"nashpo.learners.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)

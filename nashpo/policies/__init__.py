@@ -1,8 +1,8 @@
 """What can be evaluated and sampled; networks, and with them Flax, are imported when they are first used."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nashpo.lazy import lazy
 from nashpo.policies.answers import Answers
 from nashpo.policies.base import EnumerablePolicy, Policy, Trainable
 from nashpo.policies.tabular import Tabular, as_policy
@@ -39,7 +39,4 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'nashpo.policies' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"nashpo.policies.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)
