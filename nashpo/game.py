@@ -13,7 +13,7 @@ from jax.core import Tracer
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.oracles.base import EnumerableOracle, Oracle
 from nashpo.oracles.table import Table
-from nashpo.policies.base import EnumerablePolicy, Policy
+from nashpo.policies.base import EnumerablePolicy, Policy, enumerable, listed_shape
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Scale
@@ -91,7 +91,7 @@ class Game:
         _check_beta(beta)
         beta = float(beta) if isinstance(beta, int) else beta
         if not hasattr(oracle, "win_rates"):
-            return cls(oracle, *_unlisted(oracle, beta, reference, prompts))  # type: ignore[arg-type]
+            return cls(oracle, *_unlisted(oracle, beta, reference, prompts))  # type: ignore[arg-type]  not listed
         contexts, responses = oracle.shape  # type: ignore[attr-defined]  it lists its responses
         dtype = leaves[0].dtype
         if hasattr(reference, "log_prob"):
@@ -99,8 +99,8 @@ class Game:
         elif reference is None:
             start = Tabular(np.full((contexts, responses), -math.log(responses), dtype), normalised=True)
         else:
-            logits = _reference_logits(reference, (contexts, responses), items).astype(dtype)  # type: ignore[arg-type]
-            start = Tabular(logits, normalised=True)
+            logits = _reference_logits(reference, (contexts, responses), items)  # type: ignore[arg-type]  probabilities
+            start = Tabular(logits.astype(dtype), normalised=True)
         if prompts is None:
             weights = np.full(contexts, 1.0 / contexts, dtype)
         elif isinstance(prompts, Tracer):
@@ -170,8 +170,8 @@ def _unlisted(oracle: Any, beta: Scalar, reference: Any, prompts: Any) -> tuple[
 
 def _fitting(policy: Any, shape: tuple[int, int]) -> Any:
     """A reference that lists its responses must have those of the game."""
-    if hasattr(policy, "log_probs"):
-        found = jax.eval_shape(lambda policy: policy.log_probs(), policy).shape
+    if enumerable(policy):
+        found = listed_shape(policy)
         if found != shape:
             raise ValueError(f"reference: the policy's [prompts, responses] are {found}, those of the game {shape}.")
     return policy

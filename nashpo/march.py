@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nashpo.game import enumerable_game
 from nashpo.metrics import Last, duality_gap
+from nashpo.policies.base import enumerable
 from nashpo.typing import Array
 
 
@@ -85,7 +86,7 @@ def measure(metrics, game, solver, state) -> dict[str, Array]:
     """The duality gap, where it is known, and every metric of the answer that `state` holds."""
     policy, last = solver.policy(state), solver.last(state)
     values: dict[str, Array] = {}
-    if enumerable_game(game) and hasattr(policy, "log_probs"):
+    if enumerable_game(game) and enumerable(policy):
         values["duality_gap"] = jnp.asarray(duality_gap(game, policy))
     for name, metric in metrics.items():
         values[name] = jnp.asarray(metric(game, last if isinstance(metric, Last) else policy))

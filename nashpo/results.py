@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.files import atomic_write
+from nashpo.policies.base import enumerable
 from nashpo.policies.tabular import Tabular
 from nashpo.solver import SolveError, Status
 
@@ -132,7 +133,9 @@ class Result:
         """
         import xarray
 
-        if not hasattr(self.policy, "log_probs") or not hasattr(self.game.oracle, "win_rates"):
+        from nashpo.game import enumerable_game
+
+        if not enumerable(self.policy) or not enumerable_game(self.game):
             kind = type(self.policy).__name__
             raise ValueError(
                 f"the responses of a {kind} cannot be listed, or those of the game: there is no table of probabilities "

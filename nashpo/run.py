@@ -17,7 +17,7 @@ from nashpo.logspace import namespace
 from nashpo.march import Run, march
 from nashpo.metrics import Last, payoff_bound
 from nashpo.mirror import Mirror
-from nashpo.policies.base import EnumerablePolicy
+from nashpo.policies.base import EnumerablePolicy, enumerable, listed_shape
 from nashpo.policies.tabular import Tabular, as_policy
 from nashpo.results import Result
 from nashpo.solver import Solver
@@ -260,7 +260,7 @@ def check_start(game: Game, policy: Any) -> None:
     rows = len(getattr(policy, "contexts", game.prompts))
     if rows != prompts:
         raise ValueError(f"start answers {rows} prompts, the game has {prompts}.")
-    if enumerable_game(game) and hasattr(policy, "log_probs"):
-        shape, size = jax.eval_shape(lambda policy: policy.log_probs(), policy).shape, tuple(game.shape)
+    if enumerable_game(game) and enumerable(policy):
+        shape, size = listed_shape(policy), tuple(game.shape)
         if shape != size:
             raise ValueError(f"start has shape {shape}, the game [prompts, responses] = {size}.")

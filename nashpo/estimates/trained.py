@@ -11,6 +11,7 @@ from nashpo.estimates.bound import GapLowerBound, bound_of
 from nashpo.estimates.value import opponents, penalty, sampled_advantages
 from nashpo.game import Game, precision
 from nashpo.learners.descent import check_optimizer, start_descent, step
+from nashpo.learners.losses.base import mean_of_others
 from nashpo.policies.base import Policy, Trainable
 from nashpo.policies.listed import spoken
 from nashpo.policies.trained import parameters, trained
@@ -81,8 +82,7 @@ def _ascend(game, policy, reference, start, key, rate, steps, *, optimizer, prom
         def loss(params: Any) -> Array:
             log_nu = spoken(start.with_params(params), game.oracle).log_prob(rows, mine)
             reward = payoff - penalty(game, jax.lax.stop_gradient(log_nu) - allowed)
-            others = (jnp.sum(reward, -1, keepdims=True) - reward) / (responses - 1)
-            return -jnp.mean((reward - others) * log_nu)
+            return -jnp.mean((reward - mean_of_others(reward)) * log_nu)
 
         return step(optimizer, rate, jax.grad(loss)(carry[0]), *carry)
 

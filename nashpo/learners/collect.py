@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from nashpo.learners.losses.base import Loss, Samples
-from nashpo.learners.samplers import Sampler, Scene
+from nashpo.learners.samplers import Sampler, Scene, pick
 from nashpo.learners.score import LogOdds
 from nashpo.typing import Array, Key
 
@@ -34,12 +34,12 @@ def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
     responses = recipe.sampler.draw(drawn, prompts, recipe.responses, scene)
     if recipe.replay is not None:
         prompts, weights, responses = recipe.replay.mix(prompts, weights, responses, scene)
-    reference = scene.slots["reference"].log_prob(prompts, responses)
+    anchor, reference = _log_probs(prompts, responses, scene)
     samples = Samples(
         prompts=prompts,
         weights=weights,
         responses=responses,
-        anchor=_anchor(prompts, responses, scene),
+        anchor=anchor,
         reference=reference,
         gains=None,
         labels=None,
@@ -67,10 +67,11 @@ def with_responses(samples: Samples, responses: Any, scene: Scene) -> Samples:
     def joined(old: Any, new: Any) -> Any:
         return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), old, new)
 
+    anchor, reference = _log_probs(samples.prompts, responses, scene)
     return samples._replace(
         responses=joined(samples.responses, responses),
-        anchor=joined(samples.anchor, _anchor(samples.prompts, responses, scene)),
-        reference=joined(samples.reference, scene.slots["reference"].log_prob(samples.prompts, responses)),
+        anchor=joined(samples.anchor, anchor),
+        reference=joined(samples.reference, reference),
     )
 
 
@@ -99,14 +100,15 @@ def _gains(recipe: Recipe, key: Key, samples: Samples, scene: Scene) -> Array:
     return recipe.gains.estimate(key, samples.prompts, samples.responses, scene)
 
 
-def _anchor(prompts: Array, responses: Any, scene: Scene) -> Array:
-    """`sum_k a_k log pi_k(y)`, `[B, K]`; a slot with a weight of exactly 0 is not evaluated."""
-    terms = [
-        weight * scene.slots[name].log_prob(prompts, responses)
-        for name, weight in scene.stage.anchor.items()
-        if isinstance(weight, Tracer) or np.ndim(weight) or weight != 0
-    ]
-    return functools.reduce(jnp.add, terms)
+def _log_probs(prompts: Array, responses: Any, scene: Scene) -> tuple[Array, Array]:
+    """`sum_k a_k log pi_k(y)` and the reference's log-probabilities, `[B, K]`, each policy asked once.
+
+    A slot with a weight of exactly 0 is not evaluated.
+    """
+    weights = scene.stage.anchor.items()
+    anchor = {name: a for name, a in weights if isinstance(a, Tracer) or np.ndim(a) or a != 0}
+    log = {name: scene.slots[name].log_prob(prompts, responses) for name in dict.fromkeys(["reference", *anchor])}
+    return functools.reduce(jnp.add, [weight * log[name] for name, weight in anchor.items()]), log["reference"]
 
 
 def _all_pairs(batch: int, responses: int, dtype: Any) -> dict[str, Any]:
@@ -120,12 +122,5 @@ def _all_pairs(batch: int, responses: int, dtype: Any) -> dict[str, Any]:
 
 def _labels(key: Key, samples: Samples, scene: Scene) -> Array:
     """Payoffs `[B, M]` of the left response of every pair against the right one."""
-
-    def side(positions: Array) -> Any:
-        def pick(leaf: Array) -> Array:
-            index = positions.reshape(positions.shape + (1,) * (leaf.ndim - 2))
-            return jnp.take_along_axis(leaf, index, axis=1)
-
-        return jax.tree.map(pick, samples.responses)
-
-    return jnp.asarray(scene.game.oracle.compare(key, samples.prompts, side(samples.left), side(samples.right)))
+    left, right = (pick(samples.responses, side) for side in (samples.left, samples.right))
+    return jnp.asarray(scene.game.oracle.compare(key, samples.prompts, left, right))

@@ -41,7 +41,7 @@ class BestAgainstWorst:
 
     def select(self, key: Key, samples: Samples, scene: Scene) -> Samples:
         """The samples with their one pair."""
-        rates = Batch().estimate(key, samples.prompts, samples.responses, scene)
+        rates = Batch(own=False).estimate(key, samples.prompts, samples.responses, scene)
         left, right = (jnp.argmax(side, -1, keepdims=True) for side in (rates, -rates))
         one = jnp.ones(left.shape, samples.pairs.dtype)
         return _kept(samples._replace(left=left, right=right, pairs=one), rates, self.margin, self.certain)
@@ -63,7 +63,7 @@ class LargeMargin:
 
     def select(self, key: Key, samples: Samples, scene: Scene) -> Samples:
         """The samples with the pairs that are left."""
-        rates = Batch().estimate(key, samples.prompts, samples.responses, scene)
+        rates = Batch(own=False).estimate(key, samples.prompts, samples.responses, scene)
         return _kept(samples, rates, self.margin, self.certain)
 
 
@@ -109,7 +109,7 @@ class GoldMargin:
         sides = [jnp.broadcast_to(side, (len(samples.prompts), len(side))) for side in np.triu_indices(count, 1)]
         equal = jnp.full(sides[0].shape, 1.0 / sides[0].shape[1], samples.pairs.dtype)
         samples = samples._replace(left=sides[0], right=sides[1], pairs=equal)
-        rates = Batch().estimate(key, samples.prompts, samples.responses, scene)
+        rates = Batch(own=False).estimate(key, samples.prompts, samples.responses, scene)
         left, right = (jnp.take_along_axis(rates, side, -1) for side in (samples.left, samples.right))
         good = jnp.maximum(left, right) >= self.least
         samples = samples._replace(pairs=jnp.where(good, samples.pairs, 0.0))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from nashpo.learners.losses.base import Samples
+from nashpo.policies.base import listed_shape
 from nashpo.policies.listed import Listed
 from nashpo.typing import Array
 
@@ -48,7 +49,7 @@ def contexts(policy: Any) -> int:
     2
     """
     given = getattr(policy, "contexts", None)
-    return len(given) if given is not None else jax.eval_shape(lambda p: p.log_probs(), policy).shape[0]
+    return len(given) if given is not None else listed_shape(policy)[0]
 
 
 def blank(policy: Any, prompts: int, count: int) -> Any:

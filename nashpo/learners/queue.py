@@ -27,10 +27,9 @@ class Queued(NamedTuple):
 class Queue:
     """The mean payoff against the last `size` responses to the same prompt, those of the present batch among them.
 
-    The win rate of SPO as it is run (Swamy et al. 2024, arXiv:2401.04056): a first-in-first-out queue for each
-    prompt, in the learner's carry. A response does not meet itself, or draws with itself where `own=True`, as the
-    loss needs (see `Batch`). With
-    `size` equal to the responses of a fit and every prompt once it is `Batch`.
+    The win rate of SPO as it is run (Swamy et al. 2024, arXiv:2401.04056): a first-in-first-out queue for each prompt,
+    in the learner's carry. A response does not meet itself, or draws with itself where `own=True`, as the loss needs
+    (see `Batch`). With `size` equal to the responses of a fit and every prompt once it is `Batch`.
 
     The opponent is stale: the mean of the policies of the last M fits. Close to an equilibrium that a mirror step
     circles with frequency w, `log |z|` of a step is `M (eta w)^2 / 2` instead of `(eta w)^2 / 2` to leading order in

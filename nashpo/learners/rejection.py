@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game
-from nashpo.learners.samplers import Scene
+from nashpo.learners.samplers import Scene, pick
 from nashpo.logspace import LOG_ZERO
+from nashpo.policies.base import enumerable, listed_shape
+from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
 
@@ -52,7 +54,7 @@ more than 1% of the draws; take at least 24 proposals, or a larger beta.
     def check(self, learner: Any, game: Game) -> None:
         """Refuse rewards that do not fit, and too few proposals."""
         shape, rewards = tuple(np.shape(self.rewards)), np.asarray(self.rewards, float)
-        if not hasattr(game.reference, "log_probs") or shape != tuple(game.reference.log_probs().shape):
+        if not enumerable(game.reference) or shape != listed_shape(game.reference):
             raise ValueError(f"Rejection(rewards of shape {shape}): give one to each response of each prompt, [X, A].")
         if not np.all(np.isfinite(rewards)):
             where = tuple(int(place) for place in np.argwhere(~np.isfinite(rewards))[0])
@@ -79,14 +81,10 @@ more than 1% of the draws; take at least 24 proposals, or a larger beta.
         top = jnp.max(allowed if self.maximum == "all" else chosen, -1, keepdims=True)
         accepted = jnp.log(jax.random.uniform(tossed, chosen.shape, chosen.dtype)) < chosen - top
         order = jnp.argsort(~accepted, -1, stable=True)[:, :count]
-        spare = jax.random.categorical(filled, chosen[:, None, :], shape=(len(prompts), count))
+        spare = draw(filled, chosen, count)
         enough = jnp.arange(count) < jnp.sum(accepted, -1, keepdims=True)
         places = jnp.where(enough, order, spare.astype(order.dtype))
-
-        def pick(leaf: Array) -> Array:
-            return jnp.take_along_axis(leaf, places.reshape(places.shape + (1,) * (leaf.ndim - 2)), axis=1)
-
-        return jax.tree.map(pick, responses)
+        return pick(responses, places)
 
     def _check_proposals(self, needed: int, rates: np.ndarray) -> None:
         """Refuse so few that more than one draw in a hundred falls short."""

@@ -105,8 +105,27 @@ class Uniform:
         return reference.response(index)
 
 
+def pick(responses: Any, places: Array) -> Any:
+    """The responses `[B, M, ...]` in places `[B, M]` of responses `[B, K, ...]`.
+
+    >>> pick(jnp.array([[5, 6, 7]]), jnp.array([[2, 0, 2]])).tolist()
+    [[7, 5, 7]]
+    """
+
+    def picked(leaf: Array) -> Array:
+        return jnp.take_along_axis(leaf, places.reshape(places.shape + (1,) * (leaf.ndim - 2)), axis=1)
+
+    return jax.tree.map(picked, responses)
+
+
 def sample_blend(key: Key, blend: Blend, prompts: Array, count: int, scene: Scene) -> Any:
-    """`count` responses of a geometric mixture of stored policies, which must be listed unless it is one of them.
+    """`count` responses of a geometric mixture of stored policies.
+
+    One policy speaks for itself, and policies that are listed are mixed response by response. Policies that offer
+    `sample_mixed(policies, weights, key, prompts, count)`, language models, are mixed token by token: that is another
+    law, whose tokens do not foresee what the next ones cost (`nashpo.policies.sample_blend`).
+
+    Raises `ValueError` for other policies.
 
     >>> from nashpo.policies import Tabular
     >>> slots = {name: Tabular.from_probs(probs) for name, probs in {"now": [1.0, 0.0], "past1": [0.5, 0.5]}.items()}
@@ -118,6 +137,9 @@ def sample_blend(key: Key, blend: Blend, prompts: Array, count: int, scene: Scen
     if len(names) == 1:
         return scene.slots[names[0]].sample(key, prompts, count)
     unlisted = [name for name in names if not enumerable(scene.slots[name])]
+    policies = [scene.slots[name] for name in names]
+    if unlisted and all(hasattr(policy, "sample_mixed") for policy in policies):
+        return policies[0].sample_mixed(policies, [blend[name] for name in names], key, prompts, count)
     if unlisted:
         kind = type(scene.slots[unlisted[0]]).__name__
         raise ValueError(

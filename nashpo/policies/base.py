@@ -2,6 +2,9 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+import numpy as np
+
 from nashpo.typing import Array, Key
 
 
@@ -58,3 +61,16 @@ def enumerable(policy: Any) -> bool:
     """
     answers = getattr(policy, "answers", None)
     return hasattr(policy, "log_probs") and (answers is None or answers.listed)
+
+
+def listed_shape(policy: Any) -> tuple[int, ...]:
+    """`(X, A)`: how many prompts and responses a policy lists; nothing is computed.
+
+    >>> from nashpo.policies import Tabular
+    >>> listed_shape(Tabular.from_probs([0.2, 0.8]))
+    (1, 2)
+    """
+    logits = getattr(policy, "logits", None)
+    if isinstance(logits, jax.Array | np.ndarray):
+        return np.shape(logits)
+    return jax.eval_shape(lambda policy: policy.log_probs(), policy).shape

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from nashpo.blame import first_bad
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import Correction, check_correction, check_penalty, targets
 from nashpo.typing import Array, Key, Scalar
@@ -123,7 +124,7 @@ def fit(
     best, seen, losses, worse, done = model.params, [], [], 0, 0
     while done < training.steps:
         count = min(training.every, training.steps - done)
-        carry, (values, slopes, finite) = _chunk(
+        carry, (values, slopes, bad) = _chunk(
             model,
             carry,
             rows,
@@ -136,7 +137,7 @@ def fit(
             training.batch,
             count,
         )
-        _require_finite(np.asarray(finite), model.params, done)
+        _require_finite(np.asarray(bad), model.params, done)
         losses.append(np.asarray(values))
         done += count
         if check is None:
@@ -187,7 +188,7 @@ def _start(model: Any, learning_rate: float, optimizer: Callable) -> tuple[Any, 
 
 @functools.partial(jax.jit, static_argnames=("noise", "optimizer", "batch", "count"))
 def _chunk(model, carry, rows, key, penalty, learning_rate, done, noise, optimizer, batch, count):
-    """`count` steps: the new parameters, and for every step the loss, the largest slope, what is finite."""
+    """`count` steps: the new parameters, and for every step the loss, the largest slope, what is not finite."""
     update = optax.with_extra_args_support(optimizer(learning_rate)).update
 
     def step(carry, index):
@@ -202,19 +203,18 @@ def _chunk(model, carry, rows, key, penalty, learning_rate, done, noise, optimiz
 
         value, slope = jax.value_and_grad(objective)(params)
         leaves = jax.tree.leaves(slope)
-        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in (*leaves, value)])
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
         moves, state = update(slope, state, params, value=value, grad=slope, value_fn=objective)
-        return (optax.apply_updates(params, moves), state), (value, largest, finite)
+        return (optax.apply_updates(params, moves), state), (value, largest, first_bad((slope, value)))
 
     return jax.lax.scan(step, carry, done + jnp.arange(count))
 
 
-def _require_finite(finite: np.ndarray, params: Any, done: int) -> None:
-    """Raise at the first step with a slope or a loss that is not finite, naming the parameter."""
-    bad = np.argwhere(~finite)
-    if len(bad):
-        step, leaf = bad[0].tolist()
+def _require_finite(bad: np.ndarray, params: Any, done: int) -> None:
+    """Raise at the first step with a bad slope or, after the slopes, a bad loss, naming the parameter."""
+    steps = np.flatnonzero(bad >= 0)
+    if len(steps):
+        step, leaf = int(steps[0]), int(bad[steps[0]])
         leaves = jax.tree_util.tree_flatten_with_path(params)[0]
         what = "loss"
         if leaf < len(leaves):

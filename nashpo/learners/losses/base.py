@@ -78,6 +78,18 @@ def one_pair(label: float, extra: int = 0) -> Samples:
     return Samples(jnp.zeros(1, int), jnp.ones(1), responses, half, half, None, left, right, pairs, label * pairs)
 
 
+def mean_of_others(values: Array) -> Array:
+    """For each of the K values of a row the mean of the K - 1 others, `[..., K]`.
+
+    >>> import numpy as np
+    >>> mean_of_others(np.array([1.0, 2.0, 6.0])).tolist()
+    [4.0, 3.5, 1.5]
+    """
+    import jax.numpy as jnp
+
+    return (jnp.sum(values, -1, keepdims=True) - values) / (values.shape[-1] - 1)
+
+
 def differences(values: Array, samples: Samples) -> Array:
     """`values[left] - values[right]` for every pair, `[B, M]`, of values `[B, K]`.
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from nashpo.learners.losses.base import Samples, Terms, differences
+from nashpo.learners.losses.base import Samples, Terms, differences, mean_of_others
 from nashpo.struct import record
 from nashpo.typing import Array
 
@@ -119,6 +119,4 @@ class PolicyGradient:
         else:
             penalty = now - samples.anchor
         reward = terms.eta * jnp.asarray(samples.gains) - penalty
-        count = reward.shape[-1]
-        others = (jnp.sum(reward, -1, keepdims=True) - reward) / (count - 1)
-        return -jnp.mean((reward - others) * log_pi, -1)
+        return -jnp.mean((reward - mean_of_others(reward)) * log_pi, -1)

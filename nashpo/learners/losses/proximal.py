@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from nashpo.learners.losses.base import Samples, Terms
+from nashpo.learners.losses.base import Samples, Terms, mean_of_others
 from nashpo.struct import record
 from nashpo.typing import Array
 
@@ -41,6 +41,5 @@ class ProximalPolicyGradient:
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
         gains = jnp.asarray(samples.gains)
-        others = (jnp.sum(gains, -1, keepdims=True) - gains) / (gains.shape[-1] - 1)
         log_ratio = log_pi - samples.anchor
-        return jnp.mean(jnp.exp(log_ratio) * (log_ratio - 1.0 - terms.eta * (gains - others)), -1)
+        return jnp.mean(jnp.exp(log_ratio) * (log_ratio - 1.0 - terms.eta * (gains - mean_of_others(gains))), -1)
