@@ -12,10 +12,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join([*CODE, *filter(None, [os.environ.get
 os.environ.pop("MPLBACKEND", None)  # else notebooks do not show what they draw
 
 # After the path is set: neither `pages` nor nashpo need be installed.
-import pages  # noqa: E402
-from sphinx.ext.napoleon import GoogleDocstring  # noqa: E402
+import pages  # noqa: E402  after the path
+from sphinx.ext.napoleon import GoogleDocstring  # noqa: E402  after the path
 
-import nashpo  # noqa: E402
+import nashpo  # noqa: E402  after the path
 
 GENERATED = HERE / pages.GENERATED
 pages.write_reference(GENERATED / "api")

@@ -15,6 +15,7 @@ python experiments/annotator_groups.py [--smoke]
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -58,7 +59,8 @@ def population(seed: int) -> Mixture:
 
 def rewards_of(groups: Mixture) -> np.ndarray:
     """The groups' rewards, `[G, 1, A]`."""
-    return np.stack([np.asarray(group.rewards) for group in groups.annotators])  # type: ignore[attr-defined]
+    annotators: Any = groups.annotators
+    return np.stack([np.asarray(group.rewards) for group in annotators])
 
 
 def policies(truth: Mixture, votes: Comparisons, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ SOURCE = "SPO arXiv:2401.04056"
 
 def network(game: nashpo.Game, seed: int) -> Any:
     """A policy with one hidden layer of 32; it starts close to a random walk."""
-    world: Any = game.oracle.world  # type: ignore[attr-defined]
+    world: Any = game.oracle.world  # type: ignore[attr-defined]  that of goal_cycle
     rngs = nnx.Rngs(seed)
     layers = nnx.Linear(SIZE * SIZE * world.horizon, 32, rngs=rngs), nnx.tanh, nnx.Linear(32, world.actions, rngs=rngs)
     return Rollout.from_module(nnx.Sequential(*layers), world, prompts=len(world.starts))
@@ -112,7 +112,7 @@ def run_all(smoke: bool) -> dict[str, list[nashpo.Result]]:
 def winner_gap() -> float:
     """The exact gap of a policy over trajectories that reaches each goal as the minimax winner does."""
     game = goal_cycle()
-    outcomes = np.asarray(game.oracle.outcomes())[0]  # type: ignore[attr-defined]
+    outcomes = np.asarray(game.oracle.outcomes())[0]  # type: ignore[attr-defined]  that of goal_cycle
     counts = np.bincount(outcomes, minlength=len(WINNER))
     return float(nashpo.duality_gap(game, Tabular.from_probs((WINNER / counts)[outcomes])))
 

@@ -37,7 +37,7 @@ def record(cls: type[T]) -> type[T]:
     Pair(left=2.0, right=4.0)
     """
     frozen = dataclasses.dataclass(frozen=True, eq=False)(cls)
-    fields = dataclasses.fields(frozen)  # type: ignore[arg-type]
+    fields = dataclasses.fields(frozen)  # type: ignore[arg-type]  it is a dataclass now
     leaves = tuple(f.name for f in fields if not f.metadata.get("static", False))
     fixed = tuple(f.name for f in fields if f.metadata.get("static", False))
     keys = tuple(jax.tree_util.GetAttrKey(name) for name in leaves)

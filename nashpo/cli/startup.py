@@ -16,7 +16,7 @@ def prepare() -> None:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     jax.config.update("jax_enable_x64", True)
-    if jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
+    if jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]  made at run time
         return
     folder = cache_folder()
     if folder is not None:

@@ -62,13 +62,13 @@ class Enumerable:
     @property
     def value(self) -> float:
         """What either player gets at equilibrium: 1/2 for win probabilities, 0 for scores."""
-        return VALUE[self.scale]  # type: ignore[attr-defined]
+        return VALUE[self.scale]  # type: ignore[attr-defined]  of the class it is mixed into
 
     def scores(self, opponent: Array) -> Array:
         """Expected log-odds `[X, A]` of the table against an opponent; a certain win counts 1e9."""
-        if self.scale == "score":  # type: ignore[attr-defined]
-            return self.win_rates(opponent)  # type: ignore[attr-defined]
-        table = self.table()  # type: ignore[attr-defined]
+        if self.scale == "score":  # type: ignore[attr-defined]  of the class it is mixed into
+            return self.win_rates(opponent)  # type: ignore[attr-defined]  of the class it is mixed into
+        table = self.table()  # type: ignore[attr-defined]  of the class it is mixed into
         xp = namespace(table, opponent)
         possible = xp.where((table > 0) & (table < 1), table, 0.5)
         log_odds = xp.log(possible) - xp.log1p(-possible)
@@ -76,7 +76,8 @@ class Enumerable:
 
     def bound(self) -> float:
         """`max |payoff - value|`, or an upper bound where the exact number would need a whole large table."""
-        return float(np.max(np.abs(np.asarray(self.table()) - self.value), initial=0.0))  # type: ignore[attr-defined]
+        table = np.asarray(self.table())  # type: ignore[attr-defined]  of the class it is mixed into
+        return float(np.max(np.abs(table - self.value), initial=0.0))
 
 
 def logistic(scores: Array) -> Array:

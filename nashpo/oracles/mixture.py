@@ -109,7 +109,7 @@ class Mixture(Enumerable):
 
     def bound(self) -> float:
         """An upper bound of `max |payoff - value|`: the weighted mean of the annotators' bounds."""
-        bounds = [annotator.bound() for annotator in self.annotators]  # type: ignore[attr-defined]
+        bounds = [annotator.bound() for annotator in self.annotators]  # type: ignore[attr-defined]  each has one
         return float(np.dot(np.asarray(self.weights), bounds))
 
     def _mean(self, payoffs: list[Array]) -> Array:

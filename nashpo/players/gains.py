@@ -70,11 +70,11 @@ def log_probs(game: PlayerGame, profile: EnumerablePolicy | Array) -> Array:
     (2, 1, 2)
     """
     if hasattr(profile, "log_probs"):
-        log = profile.log_probs()  # type: ignore[union-attr]
+        log = profile.log_probs()  # type: ignore[union-attr]  it has what `hasattr` asked for
     else:
         profile = jnp.asarray(profile) if is_traced(profile) else profile
         _require_probabilities(profile)
-        log = Tabular.from_probs(profile).log_probs()  # type: ignore[arg-type]
+        log = Tabular.from_probs(profile).log_probs()  # type: ignore[arg-type]  it is an array
     log = log[:, None] if log.ndim == 2 and game.shape[1] == 1 else log
     if log.shape != tuple(game.shape):
         raise ValueError(

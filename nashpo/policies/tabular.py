@@ -100,7 +100,7 @@ def as_policy(policy: object) -> EnumerablePolicy:
     [[0.25, 0.75]]
     """
     if hasattr(policy, "log_probs"):
-        return policy  # type: ignore[return-value]
+        return policy  # type: ignore[return-value]  it has what `hasattr` asked for
     if not isinstance(policy, Tracer):
         probs = np.asarray(policy, float)
         if probs.ndim not in (1, 2) or np.any(probs < 0) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
@@ -108,4 +108,4 @@ def as_policy(policy: object) -> EnumerablePolicy:
                 f"a policy is a record with log_probs() or probabilities [A] or [X, A] that sum to one; got shape "
                 f"{probs.shape} with sums {np.atleast_1d(probs.sum(-1) if probs.ndim else probs)[:3]}."
             )
-    return Tabular.from_probs(policy)  # type: ignore[arg-type]
+    return Tabular.from_probs(policy)  # type: ignore[arg-type]  an array, or like one

@@ -157,7 +157,7 @@ class Comparisons:
                 raise ValueError(
                     f"match {number} has {len(row)} entries: give (left, right, winner) or one annotator more."
                 )
-        names = tuple(from_matches([row[:3] for row in rows], items, ties).items)  # type: ignore[misc]
+        names = tuple(from_matches([row[:3] for row in rows], items, ties).items)  # type: ignore[misc]  of three
         left, right, share, annotators = matches_in_rows(rows, names, ties)
         return cls.from_pairs(left, right, share, annotators=annotators, items=names)
 
@@ -204,7 +204,7 @@ class Comparisons:
         [[0.0, 1.5], [0.5, 0.0]]
         """
         self.require_items("wins")
-        counts = np.zeros((*self.shape, self.shape[1]))  # type: ignore[arg-type]
+        counts = np.zeros((*self.shape, self.shape[1]))  # type: ignore[arg-type]  items are numbered
         np.add.at(counts, (self.prompts, self.left, self.right), self.share * self.votes)
         np.add.at(counts, (self.prompts, self.right, self.left), (1 - self.share) * self.votes)
         return counts

@@ -1,7 +1,7 @@
 """Groups of annotators who vote alike, found by expectation maximisation."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,7 +38,8 @@ class AnnotatorGroups:
     @property
     def rewards(self) -> np.ndarray:
         """The groups' rewards, `[G, X, A]`: what `nashpo.maxmin.maxmin_rewards` takes."""
-        return np.stack([np.asarray(group.rewards) for group in self.oracle.annotators])  # type: ignore[attr-defined]
+        groups: Any = self.oracle.annotators
+        return np.stack([np.asarray(group.rewards) for group in groups])
 
     def groups(self) -> np.ndarray:
         """The most likely group of every annotator, `[U]`."""
@@ -110,7 +111,8 @@ def annotator_wins(data: Comparisons) -> np.ndarray:
     data.require_items("fit_annotator_groups")
     if data.annotators is None:
         raise ValueError("these comparisons do not say who voted: give annotators, a number for every row.")
-    counts = np.zeros((int(data.annotators.max()) + 1, *data.shape, data.shape[1] or 0))  # type: ignore[arg-type]
+    contexts, items = data.shape[0], data.shape[1] or 0
+    counts = np.zeros((int(data.annotators.max()) + 1, contexts, items, items))
     won = data.share * data.votes
     np.add.at(counts, (data.annotators, data.prompts, data.left, data.right), won)
     np.add.at(counts, (data.annotators, data.prompts, data.right, data.left), data.votes - won)

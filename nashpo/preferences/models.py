@@ -25,8 +25,8 @@ class _Compared:
     def compare(self, key: Key | None, prompts: Array, left: Array, right: Array) -> Array:
         """The payoff `[B, K]` of features `left[b, k]` against `right[b, k]`, each `[B, K, D]`, for prompts `[B]`."""
         rows, first, second, shape = pairs(prompts, left, right)
-        scores = self.scores(rows, first, second).reshape(shape)  # type: ignore[attr-defined]
-        return scores if self.scale == "score" else logistic(scores)  # type: ignore[attr-defined]
+        scores = self.scores(rows, first, second).reshape(shape)  # type: ignore[attr-defined]  of the class with it
+        return scores if self.scale == "score" else logistic(scores)  # type: ignore[attr-defined]  the same
 
 
 @record

@@ -64,17 +64,17 @@ class APO(UpdateRule):
         return SPO(self.eta) if self.base is None else self.base
 
     @property
-    def memory(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def memory(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """What the base remembers; the past is one of extrapolated policies."""
         return self._base.memory
 
     @property
-    def stored(self) -> tuple[Slot, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def stored(self) -> tuple[Slot, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """The answer and the slots of the base."""
         return (_ANSWER, *self._base.stored)
 
     @property
-    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """Whether the base is."""
         return self._base.penalised
 

@@ -27,17 +27,17 @@ class Averaged(UpdateRule):
     report = "average"
 
     @property
-    def memory(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def memory(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """What `rule` remembers."""
         return self.rule.memory
 
     @property
-    def stored(self) -> tuple[Slot, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def stored(self) -> tuple[Slot, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """The slots of `rule`."""
         return self.rule.stored
 
     @property
-    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """Whether `rule` is."""
         return self.rule.penalised
 

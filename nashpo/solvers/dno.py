@@ -41,7 +41,7 @@ class DNO(UpdateRule):
     regularization: Literal["current", "pulled"] | None = static(default=None)
 
     @property
-    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def penalised(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """With either regularisation."""
         return self.regularization is not None
 

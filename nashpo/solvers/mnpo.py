@@ -47,7 +47,7 @@ class MNPO(UpdateRule):
     opponents: Literal["mixture", "current"] = static(default="mixture")
 
     @property
-    def memory(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def memory(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  only read
         """One past policy for every weight but the first."""
         return len(self.history) - 1
 

@@ -3,9 +3,11 @@
 from typing import Literal
 
 from nashpo.game import Game
-from nashpo.stage import Stage, UpdateRule, against, step_size
+from nashpo.stage import Stage, Target, UpdateRule, against, step_size
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Schedule
+
+_TARGETS: dict[str, Target] = {"exact": "win_rate", "half": "win_rate_half_baseline"}
 
 
 @record
@@ -40,8 +42,8 @@ class SPPO(UpdateRule):
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One step of self-play."""
-        target = {"exact": "win_rate", "half": "win_rate_half_baseline"}[self.baseline]
-        return (Stage({"now": 1.0}, against("now"), step_size(self.eta, beta, step), target=target),)  # type: ignore
+        target = _TARGETS[self.baseline]
+        return (Stage({"now": 1.0}, against("now"), step_size(self.eta, beta, step), target=target),)
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse a baseline that does not exist."""
