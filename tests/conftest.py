@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,10 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), f"nashpo-tests-{getpass.getuser()}"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell starts its background jobs deaf to Ctrl-C, and everything that they start; tests press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "nashpo", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -24,6 +24,7 @@ from nashpo.learners import (
     Sampled,
     Uniform,
 )
+from nashpo.learners.fitting import minibatch
 from nashpo.learners.losses import DPO, PairLabel, Pointwise, PolicyGradient, SoftLogistic, SquaredGains
 from nashpo.learners.losses.base import Samples
 from nashpo.learners.samplers import Scene, sample_blend
@@ -220,11 +221,10 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
 
 
 def test_a_pass_of_minibatches_visits_every_prompt_once():
-    learner = Sampled(0.1, minibatch=3, updates=8)
     rows = jnp.arange(12)
     samples = Samples(rows, jnp.full(12, 1 / 12), rows[:, None], *[rows[:, None].astype(float)] * 7)
     key = jax.random.key(0)
-    visited = [learner._minibatch(key, samples, index) for index in range(8)]
+    visited = [minibatch(3, key, samples, number) for number in range(8)]
     passes = [np.concatenate([some.prompts for some in visited[first : first + 4]]) for first in (0, 4)]
     for order in passes:
         assert sorted(order.tolist()) == list(range(12))

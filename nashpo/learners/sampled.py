@@ -1,23 +1,22 @@
 """The learner that sees samples only."""
 
-import dataclasses
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nashpo.blame import BAD_ANSWERS
 from nashpo.game import Game
 from nashpo.learners.collect import Recipe, bad_answers, collect
-from nashpo.learners.descent import accumulated, check_optimizer, descend, start_descent
+from nashpo.learners.descent import check_optimizer, start_descent
+from nashpo.learners.fitting import fit_samples
 from nashpo.learners.gains import Fresh
 from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.losses.mirror import SquaredGains
 from nashpo.learners.memory import Carry, begin, remember
-from nashpo.learners.sampled_check import check_laws, check_parts, check_sampled
-from nashpo.learners.samplers import FromOpponent, FromStart, Scene
+from nashpo.learners.sampled_check import check_sampled, completed
+from nashpo.learners.samplers import Scene
 from nashpo.oracles.base import VALUE
 from nashpo.policies.base import enumerable
 from nashpo.policies.listed import spoken
@@ -76,15 +75,7 @@ class Sampled:
 
     def __post_init__(self) -> None:
         """The sampler and the gains that the loss asks for; wrong ones are refused."""
-        check_parts(self)
-        if self.sampler is None:
-            laws = self.loss.laws
-            chosen = FromOpponent() if laws is not None and "opponent" in laws else FromStart()
-            object.__setattr__(self, "sampler", chosen)
-        if getattr(self.gains, "own", False) is None:
-            own = getattr(self.loss, "paired", False)
-            object.__setattr__(self, "gains", dataclasses.replace(self.gains, own=own))
-        check_laws(self)
+        completed(self)
 
     def check(self, rule: Any, game: Game) -> None:
         """Refuse settings that cannot be run, targets that the loss does not fit and answers that are no payoffs."""
@@ -120,16 +111,11 @@ class Sampled:
         eta = stage.eta if stage.opponents else 1.0
         terms = Terms(eta, game.beta, VALUE[game.scale], stage.target)
 
-        def loss(params: Any, some: Samples) -> Array:
-            policy = spoken(start.with_params(params), game.oracle)
-            log_pi = policy.log_prob(some.prompts, some.responses)
-            return jnp.sum(some.weights * self.loss(log_pi, some, terms))
+        def speaker(params: Any) -> Any:
+            return spoken(start.with_params(params), game.oracle)
 
-        def slope(params: Any, number: Array) -> tuple[Array, Any]:
-            return accumulated(loss, params, self._minibatch(ordered, samples, number), self.microbatch)
-
-        settings = self.optimizer, self.learning_rate, slope
-        params, state, info = descend(*settings, start.params, state, self.updates)
+        parts = self.learning_rate, self.loss, speaker, start.params, state
+        params, state, info = fit_samples(self, *parts, samples, terms, ordered)
         memory = remember(self, memory, samples, spoken(start, game.oracle))
         carry = Carry(state, memory) if memory else state
         return carry, start.with_params(params), info | {BAD_ANSWERS: bad_answers(samples)}
@@ -145,17 +131,6 @@ class Sampled:
         if enumerable(policy):
             return running_mean(average, tabulate(policy, average.logits), count)
         return average.add(policy, count)
-
-    def _minibatch(self, key: Key, samples: Samples, index: Array) -> Samples:
-        """The samples of one gradient step: a piece of a pass over all of them in an order of its own."""
-        total = len(samples.prompts)
-        if self.minibatch is None or self.minibatch >= total:
-            return samples
-        steps = total // self.minibatch
-        order = jax.random.permutation(jax.random.fold_in(key, index // steps), total)
-        rows = jax.lax.dynamic_slice_in_dim(order, (index % steps) * self.minibatch, self.minibatch)
-        some = jax.tree.map(lambda leaf: leaf[rows], samples)
-        return some._replace(weights=some.weights * (total / self.minibatch))
 
     def _spread(self, samples: Samples) -> Samples:
         """The samples with their prompts spread over the devices of the mesh."""

@@ -1,5 +1,6 @@
 """What a learner from samples refuses."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -21,6 +22,27 @@ _PROBES = 8
 """How many responses an oracle is tried on before a run."""
 
 
+def completed(learner: Any) -> None:
+    """Give a learner the sampler and the gains that its loss asks for, where it has none; refuse what is biased.
+
+    For `__post_init__` of a frozen learner.
+
+    >>> from nashpo.learners import Sampled
+    >>> from nashpo.learners.losses import PairLabel
+    >>> Sampled(0.1, loss=PairLabel()).sampler
+    FromOpponent()
+    """
+    check_parts(learner)
+    if learner.sampler is None:
+        laws = learner.loss.laws
+        chosen = FromOpponent() if laws is not None and "opponent" in laws else FromStart()
+        object.__setattr__(learner, "sampler", chosen)
+    if getattr(learner.gains, "own", False) is None:
+        own = getattr(learner.loss, "paired", False)
+        object.__setattr__(learner, "gains", dataclasses.replace(learner.gains, own=own))
+    check_laws(learner)
+
+
 def check_parts(learner: Any) -> None:
     """Refuse parts that are no parts, as a class in place of an instance.
 
@@ -34,7 +56,9 @@ def check_parts(learner: Any) -> None:
     for field, method in methods.items():
         part = getattr(learner, field)
         if part is not None and (isinstance(part, type) or not hasattr(part, method)):
-            raise ValueError(f"Sampled({field}={part!r}): give an instance, see nashpo.learners and its losses.")
+            raise ValueError(
+                f"{_name(learner)}({field}={part!r}): give an instance, see nashpo.learners and its losses."
+            )
 
 
 def check_laws(learner: Any) -> None:
@@ -54,27 +78,27 @@ any law, such as SquaredGains.
             names = " or ".join(str(_SAMPLERS.get(law, law)) for law in sorted(laws))
             other = "a loss for samples of any law, such as SquaredGains" if part is learner.loss else "Fresh gains"
             raise ValueError(
-                f"Sampled: {type(part).__name__} is biased for responses from {type(learner.sampler).__name__}; use "
-                f"{names}, or {other}."
+                f"{_name(learner)}: {type(part).__name__} is biased for responses from "
+                f"{type(learner.sampler).__name__}; use {names}, or {other}."
             )
     paired, name = getattr(learner.loss, "paired", False), type(learner.gains).__name__
     if learner.loss.reads == "gains" and getattr(learner.gains, "own", paired) != paired:
         how = "takes responses of a batch from each other, who met" if paired else "has an error for each response"
         raise ValueError(
-            f"Sampled(gains={name}(own={not paired})): {type(learner.loss).__name__} {how}; use own={paired}, or leave "
-            "it to the loss."
+            f"{_name(learner)}(gains={name}(own={not paired})): {type(learner.loss).__name__} {how}; use "
+            f"own={paired}, or leave it to the loss."
         )
     most = getattr(learner.loss, "updates", None)
     if most is not None and learner.updates > most:
         raise ValueError(
-            f"Sampled(updates={learner.updates}): {type(learner.loss).__name__} is biased after the first step, when "
-            "the responses are no longer those of the policy that is trained; take updates=1 and more steps."
+            f"{_name(learner)}(updates={learner.updates}): {type(learner.loss).__name__} is biased after the first "
+            "step, when the responses are no longer those of the policy that is trained; take updates=1 and more steps."
         )
     for name, least in (("responses", 2), ("updates", 1), ("pool", 1)):
-        check_count(f"Sampled({name}={{}})", getattr(learner, name), least)
+        check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), least)
     for name in ("prompts", "minibatch", "microbatch"):
         if getattr(learner, name) is not None:
-            check_count(f"Sampled({name}={{}})", getattr(learner, name), 1, ", or None for all")
+            check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), 1, ", or None for all")
     _check_mesh(learner.mesh)
 
 
@@ -95,15 +119,9 @@ def _check_mesh(mesh: Any) -> None:
 
 def check_sampled(learner: Any, rule: Any, game: Game) -> None:
     """Refuse a rule whose target the loss does not fit, sizes that do not divide, and answers that are no payoffs."""
-    beta = np.float64(np.max(np.asarray(game.beta)))
-    for stage in rule.stages(beta, np.float64(0.0)):
-        _check_stage(learner, type(rule).__name__, stage)
+    check_stages(learner, rule, game)
     total = learner.prompts or len(game.prompts)
-    batch = min(learner.minibatch or total, total)
-    if total % batch:
-        raise ValueError(f"Sampled(minibatch={batch}): must divide the {total} prompts of a fit, or some are left out.")
-    if learner.microbatch is not None and batch % learner.microbatch:
-        raise ValueError(f"Sampled(microbatch={learner.microbatch}): must divide the {batch} prompts of a step.")
+    check_sizes(learner, total)
     if learner.mesh is not None and total % learner.mesh.size:
         raise ValueError(
             f"Sampled(prompts={total}): must be a multiple of the {learner.mesh.size} devices of the mesh."
@@ -115,11 +133,43 @@ def check_sampled(learner: Any, rule: Any, game: Game) -> None:
             check(learner, game)
 
 
+def check_stages(learner: Any, rule: Any, game: Game) -> None:
+    """Refuse a rule whose target the loss does not fit, or whose opponents the samples are not right for.
+
+    >>> from nashpo.learners import Sampled
+    >>> from nashpo.solvers import EGPO
+    >>> check_stages(Sampled(0.1), EGPO(eta=0.5), Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1))
+    """
+    beta = np.float64(np.max(np.asarray(game.beta)))
+    for stage in rule.stages(beta, np.float64(0.0)):
+        _check_stage(learner, type(rule).__name__, stage)
+
+
+def check_sizes(learner: Any, total: int) -> None:
+    """Refuse minibatches and pieces that do not divide the `total` prompts of a fit.
+
+    >>> from nashpo.learners import Sampled
+    >>> check_sizes(Sampled(0.1, minibatch=3), 8)
+    Traceback (most recent call last):
+        ...
+    ValueError: Sampled(minibatch=3): must divide the 8 prompts of a fit, or some are left out.
+    """
+    batch = min(learner.minibatch or total, total)
+    if total % batch:
+        raise ValueError(
+            f"{_name(learner)}(minibatch={batch}): must divide the {total} prompts of a fit, or some are left out."
+        )
+    if learner.microbatch is not None and batch % learner.microbatch:
+        raise ValueError(
+            f"{_name(learner)}(microbatch={learner.microbatch}): must divide the {batch} prompts of a step."
+        )
+
+
 def _check_stage(learner: Any, rule: str, stage: Stage) -> None:
     loss, name = learner.loss, type(learner.loss).__name__
     if loss.targets is not None and stage.target not in loss.targets:
         raise ValueError(
-            f"Sampled(loss={name}()): {rule} asks for the target {stage.target!r}, and {name} fits "
+            f"{_name(learner)}(loss={name}()): {rule} asks for the target {stage.target!r}, and {name} fits "
             f"{' or '.join(map(repr, sorted(loss.targets)))}."
         )
     if not stage.opponents:
@@ -129,13 +179,13 @@ def _check_stage(learner: Any, rule: str, stage: Stage) -> None:
     needs_opponent = law == "opponent" or (loss.reads == "gains" and gains.laws is not None)
     if law == "opponent" and any(np.any(np.asarray(opponent.weight) < 0) for opponent in stage.opponents):
         raise ValueError(
-            f"Sampled(sampler=FromOpponent()): {rule} has an opponent with a negative weight, from whom nothing can be "
-            "drawn; use another sampler with SquaredGains."
+            f"{_name(learner)}(sampler=FromOpponent()): {rule} has an opponent with a negative weight, from whom "
+            "nothing can be drawn; use another sampler with SquaredGains."
         )
     if needs_opponent and law == "start" and not own:
         raise ValueError(
-            f"Sampled(gains={type(gains).__name__}()): {rule} plays against another policy than the one that is "
-            "sampled; use Fresh gains, or FromOpponent() with a loss for samples of any law."
+            f"{_name(learner)}(gains={type(gains).__name__}()): {rule} plays against another policy than the one "
+            "that is sampled; use Fresh gains, or FromOpponent() with a loss for samples of any law."
         )
 
 
@@ -160,3 +210,7 @@ def check_oracle_answers(game: Game) -> None:
             f"{name}: the answer for prompt {prompt}, response {chosen[0]} against {chosen[1]}, is not a number in "
             "[0, 1]; a payoff is the probability that the left response is preferred."
         )
+
+
+def _name(learner: Any) -> str:
+    return type(learner).__name__
