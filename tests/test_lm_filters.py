@@ -93,7 +93,7 @@ def test_unlikely_tokens_of_a_large_vocabulary_are_drawn():
     law = jnp.log(jnp.asarray(probs, jnp.float32))[None]
     first_block = float(probs[:256].sum())
     drawn = draw_token(law, jnp.array([[(1 + first_block) / 2, 0.5]], jnp.float32))
-    assert 256 <= int(drawn[0])
+    assert int(drawn[0]) >= 256
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def next_token_law(logits: Array, decoding: Decoding) -> Array:
     """Log-probabilities `[..., V]` of the law that `decoding` makes of logits `[..., V]`; -1e9 for what is left out.
 
     >>> law = next_token_law(jnp.log(jnp.array([0.5, 0.3, 0.2])), Decoding(new_tokens=1, top_p=0.6))
-    >>> jnp.exp(law).round(3).tolist()
+    >>> [round(p, 3) for p in jnp.exp(law).tolist()]
     [0.625, 0.375, 0.0]
     """
     if decoding.temperature == 0:
