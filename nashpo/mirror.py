@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from nashpo.game import Game, precision
 from nashpo.learners.base import Learner
@@ -74,9 +75,7 @@ class Mirror:
             infos |= {f"{stage.write}_{name}": value for name, value in info.items()}
         kept = {name: slots[name] for name in state.slots}
         for slot, move in self.rule.moves(count).items():
-            kept[slot] = jax.tree.map(
-                lambda new, old, when=move.when: jnp.where(when, new, old), slots[move.source], slots[slot]
-            )
+            kept[slot] = _moved(move.when, slots[move.source], slots[slot])
         for newer, older in zip(("now", *self._past()), self._past(), strict=False):
             kept[older] = state.slots[newer]
         average = state.average
@@ -94,3 +93,10 @@ class Mirror:
 
     def _past(self) -> tuple[Slot, ...]:
         return tuple(f"past{age}" for age in range(1, self.rule.memory + 1))
+
+
+def _moved(when: Any, source: Policy, kept: Policy) -> Policy:
+    """`source` where `when` holds, else `kept`; nothing is copied where it is known which."""
+    if not isinstance(when, Tracer):
+        return source if when else kept
+    return jax.tree.map(lambda new, old: jnp.where(when, new, old), source, kept)
