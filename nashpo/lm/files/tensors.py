@@ -1,0 +1,87 @@
+"""The tensors of a directory of safetensors files, read one at a time."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+READ = ("float32", "bfloat16", "float16", "float64")
+"""Dtypes of parameters."""
+
+
+class Tensors:
+    """What a single file, or the shards named by an index, hold; files stay open and are read where asked.
+
+    Raises `ValueError` for a folder without such files, a shard that is missing or a file that is damaged.
+    """
+
+    def __init__(self, folder: Path, single: str = "model.safetensors") -> None:
+        self.folder = folder
+        index = folder / f"{single}.index.json"
+        if (folder / single).is_file():
+            shards = {single: None}
+        elif index.is_file():
+            shards = _shards(index)
+        else:
+            raise ValueError(f"{folder}: has no {single} and no {index.name}; other kinds of files are not read.")
+        self._files = {}
+        for shard, names in shards.items():
+            self._open(shard, names)
+
+    def _open(self, shard: str, names: Sequence[str] | None) -> None:
+        """Note what a shard holds; `names` is what the index says it does."""
+        path = self.folder / shard
+        if not path.is_file():
+            raise ValueError(f"{path}: is missing, but the index names it; fetch it, or save the checkpoint again.")
+        try:
+            file = safe_open(path, "np")
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path}: is damaged or no safetensors file ({error}).") from None
+        found = set(file.keys())
+        absent = sorted(set(names or ()) - found)
+        if absent:
+            raise ValueError(f"{path}: has no {absent[0]}, but the index says so; save the checkpoint again.")
+        self._files |= dict.fromkeys(found, file)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._files))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it."""
+        return tuple(self._files[name].get_slice(name).get_shape())
+
+    def read(self, name: str, shape: Sequence[int | None] | None = None) -> np.ndarray:
+        """One tensor, in its own dtype; its shape must be `shape`, in which None is any length."""
+        found = self.shape(name)
+        if shape is not None and not _fits(found, shape):
+            wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
+            raise ValueError(f"{self.folder}: {name} has shape {found}, but its config.json asks for {wanted}.")
+        kind = self._files[name].get_slice(name).get_dtype()
+        array: Any = self._files[name].get_tensor(name) if not str(kind).startswith("F8") else None
+        if array is None or array.dtype.name not in READ:
+            raise ValueError(f"{self.folder}: {name} is {kind}; parameters are read as {', '.join(READ)}.")
+        return array
+
+
+def _fits(found: Sequence[int], shape: Sequence[int | None]) -> bool:
+    """Whether lengths are as asked, None being any."""
+    return len(found) == len(shape) and all(b in (None, a) for a, b in zip(found, shape, strict=True))
+
+
+def _shards(index: Path) -> dict[str, list[str]]:
+    """File names of an index, and the tensors that each is to hold."""
+    try:
+        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(where.items())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index}: is no index of safetensors files ({error!r}).") from None
+    shards: dict[str, list[str]] = {}
+    for name, shard in names:
+        shards.setdefault(shard, []).append(name)
+    return shards
