@@ -26,7 +26,7 @@ from nashpo.learners import (
 )
 from nashpo.learners.fitting import minibatch
 from nashpo.learners.losses import DPO, PairLabel, Pointwise, PolicyGradient, SoftLogistic, SquaredGains
-from nashpo.learners.losses.base import Samples
+from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.samplers import Scene, sample_blend
 from nashpo.metrics import Last
 from nashpo.oracles import Judge
@@ -549,3 +549,35 @@ def test_a_run_that_would_be_wrong_is_refused_before_it_begins(name):
     rule, make, sentence = REFUSED_RUNS[name]
     with pytest.raises(ValueError, match=sentence):
         nashpo.solve(GAME, rule, learner=make(), steps=1)
+
+
+def test_a_single_response_gives_the_policy_gradient_too():
+    """E over the response of the loss's gradient is minus the gradient of `eta E_pi g - KL(pi || anchor)`."""
+    logits, anchor = jnp.array([[0.3, -0.4, 0.1]]), jax.nn.log_softmax(jnp.array([[0.0, 0.5, -0.2]]))
+    gains, terms = jnp.array([[0.7, 0.2, 0.6]]), Terms(eta=0.8, beta=0.5, value=0.5, target="win_rate")
+
+    def objective(logits):
+        log_pi = jax.nn.log_softmax(logits)
+        return -jnp.sum(jnp.exp(log_pi) * (terms.eta * gains - (log_pi - anchor)))
+
+    def expected(logits):
+        now = jax.nn.softmax(logits)[0]
+
+        def single(response):
+            def one(logits):
+                own = jnp.array([[response]])
+                log_pi, near, gain = (
+                    jnp.take_along_axis(values, own, 1) for values in (jax.nn.log_softmax(logits), anchor, gains)
+                )
+                samples = Samples(None, jnp.ones(1), own, near, near, gain, *(None,) * 4)
+                return PolicyGradient()(log_pi, samples, terms)[0]
+
+            return jax.grad(one)(logits)
+
+        return sum(now[y] * single(y) for y in range(3))
+
+    np.testing.assert_allclose(expected(logits), jax.grad(objective)(logits), atol=1e-12)
+    assert Sampled(0.1, loss=PolicyGradient(), responses=1).responses == 1
+    for refused in ({"loss": SquaredGains()}, {"loss": PolicyGradient(), "gains": Batch()}):
+        with pytest.raises(ValueError, match=r"Sampled\(responses=1\): must be a whole number, at least 2"):
+            Sampled(0.1, responses=1, **refused)

@@ -94,7 +94,8 @@ any law, such as SquaredGains.
             f"{_name(learner)}(updates={learner.updates}): {type(learner.loss).__name__} is biased after the first "
             "step, when the responses are no longer those of the policy that is trained; take updates=1 and more steps."
         )
-    for name, least in (("responses", 2), ("updates", 1), ("pool", 1)):
+    fewest = 2 if hasattr(learner.gains, "own") else getattr(learner.loss, "fewest", 2)
+    for name, least in (("responses", fewest), ("updates", 1), ("pool", 1)):
         check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), least)
     for name in ("prompts", "minibatch", "microbatch"):
         if getattr(learner, name) is not None:

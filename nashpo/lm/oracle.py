@@ -29,7 +29,7 @@ class TextOracle:
     ...     def compare(self, prompts, left, right):
     ...         return np.array([len(a) / (len(a) + len(b)) for a, b in zip(left, right)])
     >>> oracle = TextOracle(Longer(), ["say something"], Letters())
-    >>> left, right = np.array([[[0, 1, 3]]]), np.array([[[2, -1, -1]]])
+    >>> left, right = np.array([[[0, 1, 1, 3]]]), np.array([[[2, 3, -1, -1]]])
     >>> oracle.compare(None, np.array([0]), left, right).tolist()
     [[0.75]]
     """

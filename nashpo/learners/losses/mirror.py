@@ -102,7 +102,7 @@ class PolicyGradient:
     `eta beta (log pi - log reference)`, so this is eta times the gradient of the game's value against the opponent
     (SPO, arXiv:2401.04056; Nash-MD-PG, arXiv:2312.00886, section 7); stages with the target `"policy_gradient"` say
     so themselves. Right for responses of the policy that is trained, and for one step. A step of plain gradient descent
-    is not the mirror step: it is multiplied by pi.
+    is not the mirror step: it is multiplied by pi. A single response to each prompt has `eta value` for a baseline.
     """
 
     reads: ClassVar[str] = "gains"
@@ -110,6 +110,7 @@ class PolicyGradient:
     laws: ClassVar[frozenset[str] | None] = frozenset({"start"})
     targets: ClassVar[frozenset[str] | None] = frozenset({"win_rate", "policy_gradient"})
     updates: ClassVar[int] = 1
+    fewest: ClassVar[int] = 1
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
@@ -119,4 +120,5 @@ class PolicyGradient:
         else:
             penalty = now - samples.anchor
         reward = terms.eta * jnp.asarray(samples.gains) - penalty
-        return -jnp.mean((reward - mean_of_others(reward)) * log_pi, -1)
+        baseline = mean_of_others(reward) if reward.shape[-1] > 1 else terms.eta * terms.value
+        return -jnp.mean((reward - baseline) * log_pi, -1)
