@@ -51,7 +51,7 @@ def tiny_tokenizer(
     if template is not None:
         fast.chat_template = template
     if folder is None:
-        return Text(fast, (fast.eos_token_id,))
+        return Text(fast, (SPECIAL.index("</s>"),))
     Path(folder).mkdir(parents=True, exist_ok=True)
     fast.save_pretrained(folder)
     return Text.load(folder)
