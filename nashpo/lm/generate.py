@@ -1,17 +1,20 @@
 """Completions of language models, one policy's or a mixture's, token by token."""
 
 import functools
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nashpo.lm.decoder import Cache, Decoder, LoRA, empty_cache, hidden, logits
 from nashpo.lm.filters import Decoding, draw_token, next_token_law
 from nashpo.lm.sequences import lengths, positions
 from nashpo.logspace import log_softmax
 from nashpo.typing import Array, Key
+
+Weights: TypeAlias = Array | Sequence[float]
+"""`[M]`."""
 
 
 class Parts(NamedTuple):
@@ -46,7 +49,7 @@ class Generator(Protocol):
         decoder: Decoder,
         lora: LoRA | None,
         parts: tuple[Parts, ...],
-        weights: Array,
+        weights: Weights,
         contexts: Array,
         key: Key,
         count: int,
@@ -67,7 +70,7 @@ def generate(
     decoder: Decoder,
     lora: LoRA | None,
     parts: tuple[Parts, ...],
-    weights: Array,
+    weights: Weights,
     contexts: Array,
     key: Key,
     count: int,
@@ -93,16 +96,16 @@ def generate(
     >>> from nashpo.lm.decoder import init_params
     >>> decoder = Decoder("llama", vocabulary=8, width=4, layers=1, heads=2, kv_heads=1, head_dim=2, inner=4)
     >>> parts = (Parts(init_params(decoder, jax.random.key(0))),)
-    >>> contexts = np.array([[-1, 5], [3, 4]], np.int32)
+    >>> contexts = jnp.array([[-1, 5], [3, 4]])
     >>> found = generate(decoder, None, parts, [1.0], contexts, jax.random.key(0), 3, Decoding(new_tokens=4, end=(2,)))
     >>> found.tokens.shape, bool(jnp.all(found.log_probs <= 0))
     ((2, 3, 4), True)
     """
-    if not parts or np.shape(weights) != (len(parts),):
-        raise ValueError(f"weights has shape {np.shape(weights)}: give one weight to each of {len(parts)} policies.")
+    weights = jnp.asarray(weights, jnp.float32)
+    if not parts or weights.shape != (len(parts),):
+        raise ValueError(f"weights has shape {weights.shape}: give one weight to each of {len(parts)} policies.")
     bases, base_of = _shared([part.params for part in parts])
     adapters = tuple(part.adapter or {} for part in parts)
-    weights = jnp.asarray(weights, jnp.float32)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
     how = _How(decoder, lora, base_of, count, decoding)
@@ -142,11 +145,9 @@ def _generate(
     told = jnp.repeat(lengths(contexts), how.count)
 
     def read(base: Any, adapter: Any) -> tuple[jax.Array, Cache]:
-        cache = empty_cache(how.decoder, batch, width, base["embed"].dtype)
-        states, cache = hidden(
-            how.decoder, base, contexts, positions(contexts), cache, 0, adapter=adapter, lora=how.lora
-        )
-        return states[:, -1], _spread(cache, how.count, steps - 1)
+        cache, places = empty_cache(how.decoder, batch, width, base["embed"].dtype), jnp.asarray(positions(contexts))
+        states, cache = hidden(how.decoder, base, contexts, places, cache, 0, adapter=adapter, lora=how.lora)
+        return states[:, -1], _spread(cast(Cache, cache), how.count, steps - 1)
 
     def speak(step: _Step, scores: jax.Array) -> _Step:
         law = next_token_law(scores, how.decoding)
@@ -176,7 +177,9 @@ def _generate(
             caches.append(cache)
         return speak(step._replace(caches=tuple(caches)), _mixed(how, bases, weights, states))
 
-    states, caches = zip(*[read(bases[n], adapter) for n, adapter in zip(how.base_of, adapters, strict=True)])
+    states, caches = zip(
+        *[read(bases[n], adapter) for n, adapter in zip(how.base_of, adapters, strict=True)], strict=True
+    )
     blank = jnp.zeros((steps, rows), jnp.float32)
     begun = _Step(
         time=jnp.zeros((), jnp.int32),
@@ -206,7 +209,7 @@ def _mixed(how: _How, bases: tuple[Any, ...], weights: jax.Array, states: list[j
     return functools.reduce(jnp.add, scores)
 
 
-def _said(law: jax.Array, token: jax.Array) -> jax.Array:
+def _said(law: Array, token: jax.Array) -> jax.Array:
     """The log-probability `[R]` of each token, 0 for -1."""
     found = jnp.take_along_axis(law, jnp.maximum(token, 0)[:, None], axis=-1)[:, 0]
     return jnp.where(token >= 0, found, 0.0)

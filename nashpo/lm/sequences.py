@@ -48,23 +48,6 @@ def bucket(length: int) -> int:
     return power * 3 // 4 if power >= 4 and power * 3 // 4 >= length else power
 
 
-def left_padded(rows: list[list[int]], width: int | None = None) -> np.ndarray:
-    """Rows of token numbers as int32 `[X, P]`, padded on the left with -1 to `width`, the longest if None.
-
-    Raises `ValueError` for a row without tokens, or one that is too long.
-
-    >>> left_padded([[4], [5, 6, 7]]).tolist()
-    [[-1, -1, 4], [5, 6, 7]]
-    """
-    width = max((len(row) for row in rows), default=1) if width is None else width
-    padded = np.full((len(rows), width), -1, np.int32)
-    for number, row in enumerate(rows):
-        if not 1 <= len(row) <= width:
-            raise ValueError(f"row {number} has {len(row)} tokens: contexts have 1 to {width}.")
-        padded[number, width - len(row) :] = row
-    return padded
-
-
 def cut_contexts(contexts: Array) -> Array:
     """Contexts `[B, P]` without columns of padding on the left, as far as `bucket` of the longest row.
 
@@ -76,18 +59,21 @@ def cut_contexts(contexts: Array) -> Array:
 
 
 def cut_responses(responses: Array) -> Array:
-    """Completions `[B, K, T]` without columns of padding on the right, as far as `bucket` of the longest row.
+    """Completions `[B, K, T]` cut to half of T, a quarter, ... as long as that loses padding only.
 
-    >>> cut_responses(np.array([[[4, 2, -1, -1], [3, 4, 2, -1]]])).tolist()
+    >>> cut_responses(np.array([[[4, 2, -1, -1, -1], [3, 4, 2, -1, -1]]])).tolist()
     [[[4, 2, -1], [3, 4, 2]]]
     """
-    return responses[..., : bucket(int(np.max(lengths(responses), initial=1)))]
+    longest, length = int(np.max(lengths(responses), initial=1)), responses.shape[-1]
+    while length > 1 and (length + 1) // 2 >= longest:
+        length = (length + 1) // 2
+    return responses[..., :length]
 
 
 def padded_to(values: Array, length: int) -> Array:
     """Values `[..., T']` with zeros up to `[..., length]`.
 
-    >>> padded_to(jnp.ones((1, 2)), 3).tolist()
+    >>> padded_to(np.ones((1, 2)), 3).tolist()
     [[1.0, 1.0, 0.0]]
     """
     missing = [(0, 0)] * (values.ndim - 1) + [(0, length - values.shape[-1])]
