@@ -8,29 +8,43 @@ if TYPE_CHECKING:
     from nashpo.lm.judges.cached import Cached
     from nashpo.lm.judges.ensemble import Ensemble
     from nashpo.lm.judges.function import Function, RewardFunction
+    from nashpo.lm.judges.general import GeneralPreference
+    from nashpo.lm.judges.layout import Layout
+    from nashpo.lm.judges.pair import Choice, PairClassifier
     from nashpo.lm.judges.remote import Remote
     from nashpo.lm.judges.retried import Retried
+    from nashpo.lm.judges.reward import Reward
 
 __all__ = [
     "Cached",
+    "Choice",
     "Ensemble",
     "Function",
+    "GeneralPreference",
     "Judge",
     "JudgeError",
+    "Layout",
+    "PairClassifier",
     "Remote",
     "Retried",
+    "Reward",
     "RewardFunction",
     "matrix",
 ]
 
 _HOME = {
     "Cached": "cached",
+    "Choice": "pair",
     "Ensemble": "ensemble",
     "Function": "function",
+    "GeneralPreference": "general",
     "Judge": "base",
     "JudgeError": "base",
+    "Layout": "layout",
+    "PairClassifier": "pair",
     "Remote": "remote",
     "Retried": "retried",
+    "Reward": "reward",
     "RewardFunction": "function",
     "matrix": "base",
 }
