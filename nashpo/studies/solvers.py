@@ -48,6 +48,27 @@ def read_solvers(document: Document) -> dict[str, Any]:
     return found
 
 
+def read_solver(document: Document, place: tuple[str, ...], entry: Mapping[str, Any]) -> Any:
+    """The one solver that the table at `place` describes: `{solver = "egpo", eta = 0.1}`.
+
+    Raises `ValueError` as `read_solvers` does, and for a setting that is a list of numbers.
+
+    >>> from nashpo.studies.document import read_document
+    >>> read_solver(read_document({}), ("algorithm",), {"solver": "inpo", "eta": 0.5})
+    INPO(eta=0.5)
+    """
+    if "solver" not in entry:
+        document.wrong(place, 'needs solver: write solver = "egpo".')
+    for key, value in entry.items():
+        if spaced(value):
+            document.wrong((*place, key), f"is {dict(value)!r}: here there is one run, so give one number.")
+    solver = _Maker(document, place).make(entry, {})
+    for key in entry:
+        if isinstance(getattr(solver, key, None), np.ndarray):
+            document.wrong((*place, key), f"is {entry[key]!r}: here there is one run, so give one number.")
+    return solver
+
+
 def find_solver(name: str) -> Any:
     """The class of an algorithm by its name in any case, or what stands at `package.module:name`.
 

@@ -1,0 +1,165 @@
+"""The table `[judge]`: who says which answer is better."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nashpo.lm import judges
+from nashpo.lm.config.making import planned
+from nashpo.lm.config.tables import some_text
+from nashpo.nearest import nearest
+from nashpo.studies.document import Document
+from nashpo.studies.values import at_least_zero, positive, whole
+
+KINDS = {
+    "reward": "Reward",
+    "pair": "PairClassifier",
+    "choice": "Choice",
+    "preference": "GeneralPreference",
+    "function": "Function",
+    "scores": "RewardFunction",
+    "remote": "Remote",
+}
+"""Kinds of judges and their classes in `nashpo.lm.judges`; beside them there is "ensemble"."""
+
+OUTER = ("kind", "cache", "retries", "wait", "unfinished_penalty")
+"""Keys of every judge; `unfinished_penalty` is the game's."""
+
+_PATHS = ("path", "adapter", "tokenizer")
+"""Settings of judges that are paths."""
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "cache": some_text,
+    "retries": whole(0),
+    "wait": at_least_zero,
+    "unfinished_penalty": at_least_zero,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedJudge:
+    """A judge that is loaded when it is built.
+
+    >>> PlannedJudge(lambda: "judge", 0.0).build()
+    'judge'
+    """
+
+    build: Callable[[], Any]
+    unfinished_penalty: float
+    paths: tuple[Path, ...] = ()
+    """The checkpoints that it will load."""
+
+
+def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
+    """The judge of the table `[judge]`, all its settings checked; models are loaded by `build`.
+
+    `kind` is reward, pair, choice, preference (checkpoints, `path = ...`), function or scores (Python,
+    `function = "package.module:name"`, found beside the file too), remote (`url = ...`) or ensemble of
+    `[[judge.members]]`, each with a `weight`. Other keys are the arguments of its class. `cache` names a folder for
+    verdicts, `retries` how often a judge that fails is asked again.
+
+    Raises `ValueError` naming the line, for an unknown kind, settings that it has not, and checkpoints that are not
+    there.
+
+    >>> from nashpo.studies.document import read_document
+    >>> read_judge(read_document({"judge": {"kind": "rewrad"}}))
+    Traceback (most recent call last):
+        ...
+    ValueError: study: judge.kind is 'rewrad': there is no such judge; did you mean 'reward'?
+    """
+    given = document.entries.get(name)
+    if hasattr(given, "compare"):
+        return PlannedJudge(lambda: given, 0.0)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{document.source}: there is no [{name}] with kind = ...")
+    penalty = _outer(document, (name,), given).get("unfinished_penalty", 0.0)
+    build, paths = _planned(document, (name,), given)
+    return PlannedJudge(build, penalty, paths)
+
+
+def _planned(
+    document: Document, place: tuple[str, ...], given: Mapping[str, Any]
+) -> tuple[Callable[[], Any], tuple[Path, ...]]:
+    """What builds the judge of a table, and the checkpoints that it loads."""
+    outer = _outer(document, place, given)
+    settings = {key: value for key, value in given.items() if key not in OUTER}
+    kind = given.get("kind")
+    known = [*KINDS, "ensemble"]
+    if kind not in known:
+        document.wrong((*place, "kind"), f"is {kind!r}: there is no such judge{nearest(str(kind), known)}")
+    if kind == "ensemble":
+        inner, paths = _ensemble(document, place, settings)
+    else:
+        inner, paths = _single(document, place, kind, settings, outer)
+    retries = outer.get("retries", 0 if kind == "ensemble" or paths else 2)
+
+    def build() -> Any:
+        judge = inner()
+        if kind != "remote" and retries:
+            judge = judges.Retried(judge, retries, outer.get("wait", 1.0))
+        return judge if "cache" not in outer else judges.Cached(judge, document.folder / outer["cache"])
+
+    return build, paths
+
+
+def _single(
+    document: Document, place: tuple[str, ...], kind: str, settings: dict[str, Any], outer: Mapping[str, Any]
+) -> tuple[Callable[[], Any], tuple[Path, ...]]:
+    for key in _PATHS:
+        if isinstance(settings.get(key), str):
+            settings[key] = str(document.folder / settings[key])
+    path = settings.get("path")
+    if isinstance(path, str) and not Path(path, "config.json").is_file():
+        document.wrong((*place, "path"), f"is {path!r}, which is no directory of a checkpoint (config.json).")
+    if kind in ("function", "scores"):
+        folder = str(document.folder.resolve())
+        if folder not in sys.path:
+            sys.path.append(folder)
+    if kind == "remote":
+        settings |= {key: outer[key] for key in ("retries", "wait") if key in outer}
+    maker = getattr(judges, KINDS[kind])
+    maker = getattr(maker, "load", maker)
+    paths = (Path(path),) if isinstance(path, str) else ()
+    make = planned(document, place, maker, settings, extra=OUTER)
+    if paths:
+        return make, paths
+    judge = make()
+    return lambda: judge, ()
+
+
+def _ensemble(
+    document: Document, place: tuple[str, ...], settings: dict[str, Any]
+) -> tuple[Callable[[], Any], tuple[Path, ...]]:
+    members = settings.pop("members", None)
+    for key in settings:
+        document.unknown((*place, key), [*OUTER, "members"])
+    if not isinstance(members, list) or not members or not all(isinstance(one, Mapping) for one in members):
+        document.wrong(place, f"needs members: write [[{'.'.join(place)}.members]] for each, with kind and weight.")
+    makers, weights, paths = [], [], []
+    for member in members:
+        entry = dict(member)
+        try:
+            weights.append(positive(entry.pop("weight", 1.0)))
+        except ValueError as error:
+            document.wrong((*place, "members", "weight"), f"is {member['weight']!r}, but must be {error}.")
+        if "unfinished_penalty" in entry:
+            document.wrong((*place, "members", "unfinished_penalty"), "belongs to the whole judge.")
+        make, found = _planned(document, (*place, "members"), entry)
+        makers.append(make)
+        paths += found
+    shares = [weight / sum(weights) for weight in weights]
+    return lambda: judges.Ensemble([make() for make in makers], shares), tuple(paths)
+
+
+def _outer(document: Document, place: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of every judge, checked."""
+    found = {}
+    for key, check in _CHECKS.items():
+        if key in given:
+            try:
+                found[key] = check(given[key])
+            except ValueError as error:
+                document.wrong((*place, key), f"is {given[key]!r}, but must be {error}.")
+    return found

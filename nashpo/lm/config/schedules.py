@@ -1,0 +1,88 @@
+"""Numbers that may be schedules: any of optax, by name."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nashpo.lm.config.making import made
+from nashpo.nearest import nearest
+from nashpo.struct import record, static
+from nashpo.studies.document import Document
+
+LENGTHS = ("decay_steps", "transition_steps", "num_steps")
+"""Settings that are the length of a schedule: the whole run where none is given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheduled:
+    """A schedule of optax by name: the same name and settings are equal, and one compiled program.
+
+    >>> float(Scheduled("linear_schedule", (("init_value", 1.0), ("end_value", 0.0), ("transition_steps", 4)))(1))
+    0.75
+    """
+
+    name: str
+    settings: tuple[tuple[str, Any], ...]
+
+    def __call__(self, count: Any) -> Any:
+        """The value at `count`."""
+        return self.function(count)
+
+    @property
+    def function(self) -> Callable[[Any], Any]:
+        """What optax makes of the settings."""
+        import optax
+
+        return getattr(optax, self.name)(**dict(self.settings))
+
+
+@record
+class ScheduledStep:
+    """A step size `eta(beta, step)` that is a schedule over the steps of the run.
+
+    >>> ScheduledStep(Scheduled("constant_schedule", (("value", 0.5),)))(0.1, 3)
+    0.5
+    """
+
+    schedule: Scheduled = static()
+
+    def __call__(self, beta: Any, step: Any) -> Any:
+        """The step size at `step`."""
+        return self.schedule(step)
+
+
+def read_number(
+    document: Document,
+    place: tuple[str, ...],
+    value: Any,
+    convert: Callable[[Any], float],
+    length: int,
+) -> float | Scheduled:
+    """A number by `convert`, or the schedule that `{schedule = "NAME", ...}` describes, `length` long by default.
+
+    Raises `ValueError` naming the line, for an unknown schedule and settings that it has not.
+
+    >>> from nashpo.studies.document import read_document
+    >>> table = {"schedule": "cosine_decay_schedule", "init_value": 1.0}
+    >>> read_number(read_document({}), ("a",), table, float, 10).settings
+    (('init_value', 1.0), ('decay_steps', 10))
+    """
+    if not isinstance(value, Mapping):
+        try:
+            return convert(value)
+        except ValueError as error:
+            document.wrong(place, f'is {value!r}, but must be {error}, or {{schedule = "cosine_decay_schedule", ...}}.')
+    import optax
+
+    given = dict(value)
+    name = given.pop("schedule", None)
+    known = [label for label in dir(optax) if label.endswith("_schedule") and label != "join_schedules"]
+    if name not in known:
+        document.wrong((*place, "schedule"), f"is {name!r}: there is no such schedule{nearest(str(name), known)}")
+    function = getattr(optax, name)
+    for key in inspect.signature(function).parameters:
+        if key in LENGTHS and key not in given:
+            given[key] = length
+    made(document, place, function, given, extra=("schedule",))
+    return Scheduled(name, tuple(given.items()))

@@ -1,0 +1,72 @@
+"""A trained policy as a directory that transformers, or PEFT, loads."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from nashpo.lm.files import save, save_adapter
+from nashpo.lm.files.folders import write_folder
+
+MIXTURE = "mixture.json"
+
+How = Literal["auto", "adapter", "merged", "full"]
+
+
+def export(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLike[str], how: How = "auto") -> Path:
+    """Write a language model as a Hugging Face directory, its tokenizer and chat template included; returns its path.
+
+        adapter   what PEFT loads over `source`
+        merged    all weights, the adapter added to them
+        full      all weights, of a model that was trained without an adapter
+        auto      adapter for a policy with one, else full
+
+    `source` is the checkpoint that it came from. The average of a run (`Pool`), the arithmetic mixture of several
+    policies that no single directory holds, becomes a folder of them, `policy0`, `policy1`, ..., with their weights
+    in mixture.json: draw a policy for every answer.
+
+    Raises `ValueError` for a way that the policy cannot be written, and for a folder with other things in it; `OSError`
+    where the disk refuses.
+
+    >>> import tempfile, jax, numpy as np
+    >>> from nashpo.lm.decoder import Decoder, init_params
+    >>> from nashpo.lm.filters import Decoding
+    >>> from nashpo.lm.model import LanguageModel
+    >>> decoder = Decoder("llama", vocabulary=8, width=4, layers=1, heads=2, kv_heads=1, head_dim=2, inner=4)
+    >>> weights = init_params(decoder, jax.random.key(0))
+    >>> model = LanguageModel(weights, {}, np.array([[3]]), decoder, Decoding(new_tokens=3))
+    >>> with tempfile.TemporaryDirectory() as room:
+    ...     source = save(Path(room, "source"), decoder, weights)
+    ...     sorted(os.listdir(export(model, Path(room, "trained"), source)))
+    ['config.json', 'model.safetensors']
+    """
+    if hasattr(policy, "members"):
+        return _write_mixture(policy, folder, source, how)
+    adapter = bool(policy.base)
+    if how == "auto":
+        how = "adapter" if adapter else "full"
+    if adapter and how == "full":
+        raise ValueError(f'{folder}: the policy is an adapter over frozen weights; export "adapter" or "merged".')
+    if not adapter and how != "full":
+        raise ValueError(f'{folder}: the policy has no adapter; export "full".')
+    if how == "adapter":
+        if not policy.params:
+            raise ValueError(f'{folder}: the adapter is switched off, and there is nothing to write; export "merged".')
+        return save_adapter(folder, policy.decoder, policy.lora, policy.params, base=Path(source).resolve())
+    return save(folder, policy.decoder, policy.merged(), source=source)
+
+
+def _write_mixture(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLike[str], how: How) -> Path:
+    """A folder of policies and their weights."""
+    filled = [number for number, weight in enumerate(policy.weights) if weight > 0]
+    weights = [float(policy.weights[number]) for number in filled]
+
+    def fill(room: Path) -> None:
+        for place, number in enumerate(filled):
+            export(policy.member(number), room / f"policy{place}", source, how)
+        (room / MIXTURE).write_text(json.dumps({"weights": weights}, indent=1) + "\n", encoding="utf-8")
+
+    if Path(folder, MIXTURE).is_file():
+        shutil.rmtree(folder)
+    return write_folder(folder, fill)
