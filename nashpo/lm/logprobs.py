@@ -55,8 +55,7 @@ def completion_entropies(
 ) -> Array:
     """Entropies in nats of the laws that tokens of completions `[B, K, T]` were next tokens of; else as above.
 
-    Summed over tokens of completions drawn from the policy they estimate its entropy, with less noise than minus the
-    log-probabilities do.
+    Summed over the tokens of completions that were drawn from the policy they estimate its entropy without bias.
 
     >>> from nashpo.lm.decoder import init_params
     >>> decoder = Decoder("llama", vocabulary=8, width=4, layers=1, heads=2, kv_heads=1, head_dim=2, inner=4)
