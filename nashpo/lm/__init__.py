@@ -1,17 +1,28 @@
-"""Language models: Hugging Face checkpoints sampled, judged and trained by the same update rules; imported when used."""
+"""Language models: Hugging Face checkpoints sampled, judged and trained by the same update rules."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nashpo.lazy import lazy
 
 if TYPE_CHECKING:
     from nashpo.lm.decoder import Decoder, LoRA
+    from nashpo.lm.filters import Decoding
+    from nashpo.lm.generate import Completions, Generator, Parts
+    from nashpo.lm.model import LanguageModel
+    from nashpo.lm.pool import Pool
 
-__all__ = ["Decoder", "LoRA"]
+__all__ = ["Completions", "Decoder", "Decoding", "Generator", "LanguageModel", "LoRA", "Parts", "Pool"]
 
-_HOME = {"Decoder": "decoder", "LoRA": "decoder"}
+_HOME = {
+    "Completions": "generate",
+    "Decoder": "decoder",
+    "Decoding": "filters",
+    "Generator": "generate",
+    "LanguageModel": "model",
+    "LoRA": "decoder",
+    "Parts": "generate",
+    "Pool": "pool",
+}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'nashpo.lm' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"nashpo.lm.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)
