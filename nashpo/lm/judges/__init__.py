@@ -1,7 +1,8 @@
 """Who wins, by judges that read texts; each kind is imported when it is first used."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nashpo.lazy import lazy
 
 if TYPE_CHECKING:
     from nashpo.lm.judges.base import Judge, JudgeError, matrix
@@ -49,8 +50,4 @@ _HOME = {
     "matrix": "base",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'nashpo.lm.judges' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"nashpo.lm.judges.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)
