@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import pytest
 
 import nashpo
 from nashpo.lm.decoder import Decoder, hidden, init_params, logits
-from nashpo.lm.files import save
+from nashpo.lm.files import load, save
 from nashpo.lm.judges import (
     Cached,
     Choice,
@@ -24,9 +25,10 @@ from nashpo.lm.judges import (
     matrix,
 )
 from nashpo.lm.judges.layout import filled
-from nashpo.lm.judges.reader import Reader, _read
+from nashpo.lm.judges.reader import Reader, _read, as_head
 from nashpo.lm.tiny import SPECIAL, tiny_tokenizer
 
+FIXTURES = Path(__file__).resolve().parent / "fixtures" / "lm"
 WORDS = ["red", "green", "blue", "A", "B", "Prompt", "or"]
 SIZE = len(SPECIAL) + len(WORDS)
 WIDTH = 8
@@ -95,11 +97,12 @@ class TestReader:
 
     def test_few_programs_are_compiled(self, params, text):
         reader, head = Reader(DECODER, params, text, batch=4), draw(1, 1)
-        before = _read._cache_size()
+        compiled = _read._cache_size  # pyright: ignore[reportAttributeAccessIssue]
+        before = compiled()
         for lengths in itertools.product((1, 3, 5, 8), repeat=2):
             rows = [[7] * length for length in (*lengths, 2, 4)]
             reader.read(head, rows, np.zeros((4, 1), np.int32))
-        assert _read._cache_size() - before <= 1
+        assert compiled() - before <= 1
 
     def test_a_vocabulary_that_does_not_fit(self, text):
         small = Decoder("llama", vocabulary=SIZE - 1, width=4, layers=1, heads=1, kv_heads=1, head_dim=4, inner=4)
@@ -118,6 +121,17 @@ class TestReader:
     def test_sizes(self, params, text):
         with pytest.raises(ValueError, match="batch=0, longest=None: both are at least 1"):
             Reward(DECODER, params, draw(1, 1), text, batch=0)
+
+    @pytest.mark.parametrize(("name", "labels"), [("qwen2_score", 1), ("gemma3_score", 2)])
+    def test_scores_are_those_of_transformers(self, text, name, labels):
+        found, checkpoint = np.load(FIXTURES / name / "expected.npz"), load(FIXTURES / name)
+        pairs = zip(found["tokens"], found["positions"], strict=True)
+        rows = [tokens[positions >= 0].tolist() for tokens, positions in pairs]
+        last = np.array([[len(row) - 1] for row in rows], np.int32)
+        reader = Reader(checkpoint.decoder, checkpoint.params, text, batch=2)
+        said = reader.read(as_head(checkpoint.heads["score"], checkpoint.decoder.width, "score"), rows, last)
+        assert said.shape == (len(rows), 1, labels)
+        np.testing.assert_allclose(said[:, 0], found["scores"], atol=5e-5, rtol=0)
 
 
 class TestLayout:
@@ -397,7 +411,7 @@ class TestGeneralPreference:
         with pytest.raises(TypeError, match="convention"):
             GeneralPreference(DECODER, params, draw(4, 2), text)  # pyright: ignore[reportCallIssue]
         with pytest.raises(ValueError, match="convention='l2': choose from normalised, scaled"):
-            GeneralPreference(DECODER, params, draw(4, 2), text, convention="l2")
+            GeneralPreference(DECODER, params, draw(4, 2), text, convention="l2")  # pyright: ignore[reportArgumentType]
 
     def test_a_model_that_is_broken(self, params, text):
         broken = {**params, "norm": params["norm"] * jnp.nan}

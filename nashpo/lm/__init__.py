@@ -10,8 +10,23 @@ if TYPE_CHECKING:
     from nashpo.lm.generate import Completions, Generator, Parts
     from nashpo.lm.model import LanguageModel
     from nashpo.lm.pool import Pool
+    from nashpo.lm.preferences import Preferences
+    from nashpo.lm.prompts import Prompts
+    from nashpo.lm.text import Text
 
-__all__ = ["Completions", "Decoder", "Decoding", "Generator", "LanguageModel", "LoRA", "Parts", "Pool"]
+__all__ = [
+    "Completions",
+    "Decoder",
+    "Decoding",
+    "Generator",
+    "LanguageModel",
+    "LoRA",
+    "Parts",
+    "Pool",
+    "Preferences",
+    "Prompts",
+    "Text",
+]
 
 _HOME = {
     "Completions": "generate",
@@ -22,7 +37,9 @@ _HOME = {
     "LoRA": "decoder",
     "Parts": "generate",
     "Pool": "pool",
+    "Preferences": "preferences",
+    "Prompts": "prompts",
+    "Text": "text",
 }
-
 
 __getattr__ = lazy(__name__, _HOME)
