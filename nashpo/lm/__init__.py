@@ -6,6 +6,7 @@ from nashpo.lazy import lazy
 
 if TYPE_CHECKING:
     from nashpo.lm.decoder import Decoder, LoRA
+    from nashpo.lm.files import Checkpoint, load, load_adapter, save, save_adapter
     from nashpo.lm.filters import Decoding
     from nashpo.lm.generate import Completions, Generator, Parts
     from nashpo.lm.model import LanguageModel
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from nashpo.lm.text import Text
 
 __all__ = [
+    "Checkpoint",
     "Completions",
     "Decoder",
     "Decoding",
@@ -26,9 +28,14 @@ __all__ = [
     "Preferences",
     "Prompts",
     "Text",
+    "load",
+    "load_adapter",
+    "save",
+    "save_adapter",
 ]
 
 _HOME = {
+    "Checkpoint": "files",
     "Completions": "generate",
     "Decoder": "decoder",
     "Decoding": "filters",
@@ -40,6 +47,10 @@ _HOME = {
     "Preferences": "preferences",
     "Prompts": "prompts",
     "Text": "text",
+    "load": "files",
+    "load_adapter": "files",
+    "save": "files",
+    "save_adapter": "files",
 }
 
 __getattr__ = lazy(__name__, _HOME)
