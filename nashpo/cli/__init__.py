@@ -23,6 +23,7 @@ COMMANDS = {
     "describe": "winners, cycles and the maximal lottery of a table",
     "sweep": "run a study: many games, solvers, settings and seeds",
     "plot": "draw a saved result or a saved sweep",
+    "lm": "language models: train, sample, judge, evaluate and export checkpoints",
     "games": "list the games that ship with the package",
     "solvers": "list the algorithms and their settings",
     "reproduce": "run an experiment of the source tree: what papers say against what is measured",

@@ -1,12 +1,15 @@
-"""What must be set before the first array: float64, and a folder for compiled programs."""
+"""What must be set before the first array: the precision, and a folder for compiled programs."""
 
 import os
 import sys
 from pathlib import Path
 
 
-def prepare() -> None:
+def prepare(double: bool = True) -> None:
     """Switch JAX to float64, let it keep what it compiles between runs, and find modules in the current folder.
+
+    Without `double` the precision is left as it is: language models are float32 and bfloat16 whatever is switched on,
+    and so take the same steps, to the bit, as from Python, where JAX's default is float32.
 
     The folder is `$NASHPO_CACHE`, else `nashpo` in the user's cache folder; `NASHPO_CACHE=off` turns it off, and so
     does a folder that cannot be written to. A cache that the user set up for JAX is left as it is.
@@ -15,7 +18,8 @@ def prepare() -> None:
 
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    jax.config.update("jax_enable_x64", True)
+    if double:
+        jax.config.update("jax_enable_x64", True)
     if jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]  made at run time
         return
     folder = cache_folder()

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 from nashpo.lazy import lazy
 
 if TYPE_CHECKING:
+    from nashpo.lm.config import Setup, read_config
     from nashpo.lm.decoder import Decoder, LoRA
+    from nashpo.lm.exporting import export
     from nashpo.lm.files import Checkpoint, load, load_adapter, save, save_adapter
     from nashpo.lm.filters import Decoding
     from nashpo.lm.generate import Completions, Generator, Parts
+    from nashpo.lm.live import Live
     from nashpo.lm.model import LanguageModel
     from nashpo.lm.pool import Pool
     from nashpo.lm.preferences import Preferences
@@ -22,14 +25,18 @@ __all__ = [
     "Decoding",
     "Generator",
     "LanguageModel",
+    "Live",
     "LoRA",
     "Parts",
     "Pool",
     "Preferences",
     "Prompts",
+    "Setup",
     "Text",
+    "export",
     "load",
     "load_adapter",
+    "read_config",
     "save",
     "save_adapter",
 ]
@@ -41,14 +48,18 @@ _HOME = {
     "Decoding": "filters",
     "Generator": "generate",
     "LanguageModel": "model",
+    "Live": "live",
     "LoRA": "decoder",
     "Parts": "generate",
     "Pool": "pool",
     "Preferences": "preferences",
     "Prompts": "prompts",
+    "Setup": "config",
     "Text": "text",
+    "export": "exporting",
     "load": "files",
     "load_adapter": "files",
+    "read_config": "config",
     "save": "files",
     "save_adapter": "files",
 }

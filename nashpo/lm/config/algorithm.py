@@ -1,5 +1,6 @@
 """The table `[algorithm]`: the update rule, and the KL weight of the game."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,5 @@ def read_algorithm(document: Document, steps: int) -> tuple[UpdateRule, float | 
             "egpo, inpo, mnpo, nash_md, spo, sppo, apo, ...",
         )
     if isinstance(scheduled, Scheduled):
-        import dataclasses
-
-        rule = dataclasses.replace(rule, eta=ScheduledStep(scheduled))
+        rule = dataclasses.replace(rule, eta=ScheduledStep(scheduled))  # type: ignore[type-var]  rules are records
     return rule, beta

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nashpo.lm import judges
-from nashpo.lm.config.making import planned
+from nashpo.lm.config.making import made, planned
 from nashpo.lm.config.tables import some_text
 from nashpo.nearest import nearest
 from nashpo.studies.document import Document
@@ -27,6 +27,8 @@ KINDS = {
 OUTER = ("kind", "cache", "retries", "wait", "unfinished_penalty")
 """Keys of every judge; `unfinished_penalty` is the game's."""
 
+Build = Callable[[Any], Any]
+
 _PATHS = ("path", "adapter", "tokenizer")
 """Settings of judges that are paths."""
 
@@ -40,13 +42,13 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class PlannedJudge:
-    """A judge that is loaded when it is built.
+    """A judge that is loaded when it is built; `build` takes what `nashpo.lm.files.load` calls `place`.
 
-    >>> PlannedJudge(lambda: "judge", 0.0).build()
+    >>> PlannedJudge(lambda place: "judge", 0.0).build(None)
     'judge'
     """
 
-    build: Callable[[], Any]
+    build: Build
     unfinished_penalty: float
     paths: tuple[Path, ...] = ()
     """The checkpoints that it will load."""
@@ -71,7 +73,7 @@ def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
     """
     given = document.entries.get(name)
     if hasattr(given, "compare"):
-        return PlannedJudge(lambda: given, 0.0)
+        return PlannedJudge(lambda place: given, 0.0)
     if not isinstance(given, Mapping):
         raise ValueError(f"{document.source}: there is no [{name}] with kind = ...")
     penalty = _outer(document, (name,), given).get("unfinished_penalty", 0.0)
@@ -79,9 +81,7 @@ def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
     return PlannedJudge(build, penalty, paths)
 
 
-def _planned(
-    document: Document, place: tuple[str, ...], given: Mapping[str, Any]
-) -> tuple[Callable[[], Any], tuple[Path, ...]]:
+def _planned(document: Document, place: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Build, tuple[Path, ...]]:
     """What builds the judge of a table, and the checkpoints that it loads."""
     outer = _outer(document, place, given)
     settings = {key: value for key, value in given.items() if key not in OUTER}
@@ -95,8 +95,8 @@ def _planned(
         inner, paths = _single(document, place, kind, settings, outer)
     retries = outer.get("retries", 0 if kind == "ensemble" or paths else 2)
 
-    def build() -> Any:
-        judge = inner()
+    def build(place: Any) -> Any:
+        judge = inner(place)
         if kind != "remote" and retries:
             judge = judges.Retried(judge, retries, outer.get("wait", 1.0))
         return judge if "cache" not in outer else judges.Cached(judge, document.folder / outer["cache"])
@@ -106,7 +106,7 @@ def _planned(
 
 def _single(
     document: Document, place: tuple[str, ...], kind: str, settings: dict[str, Any], outer: Mapping[str, Any]
-) -> tuple[Callable[[], Any], tuple[Path, ...]]:
+) -> tuple[Build, tuple[Path, ...]]:
     for key in _PATHS:
         if isinstance(settings.get(key), str):
             settings[key] = str(document.folder / settings[key])
@@ -119,19 +119,21 @@ def _single(
             sys.path.append(folder)
     if kind == "remote":
         settings |= {key: outer[key] for key in ("retries", "wait") if key in outer}
+    if isinstance(settings.get("layout"), Mapping):
+        settings["layout"] = made(document, (*place, "layout"), judges.Layout, settings["layout"])
     maker = getattr(judges, KINDS[kind])
-    maker = getattr(maker, "load", maker)
-    paths = (Path(path),) if isinstance(path, str) else ()
-    make = planned(document, place, maker, settings, extra=OUTER)
-    if paths:
-        return make, paths
-    judge = make()
-    return lambda: judge, ()
+    if not hasattr(maker, "load"):
+        judge = made(document, place, maker, settings, extra=OUTER)
+        return lambda place: judge, ()
+    planned(document, place, maker.load, settings, {"place": None}, extra=OUTER)  # refuses now what is wrong
+
+    def load(devices: Any) -> Any:
+        return planned(document, place, maker.load, settings, {"place": devices}, extra=OUTER)()
+
+    return load, (Path(str(path)),)
 
 
-def _ensemble(
-    document: Document, place: tuple[str, ...], settings: dict[str, Any]
-) -> tuple[Callable[[], Any], tuple[Path, ...]]:
+def _ensemble(document: Document, place: tuple[str, ...], settings: dict[str, Any]) -> tuple[Build, tuple[Path, ...]]:
     members = settings.pop("members", None)
     for key in settings:
         document.unknown((*place, key), [*OUTER, "members"])
@@ -150,7 +152,7 @@ def _ensemble(
         makers.append(make)
         paths += found
     shares = [weight / sum(weights) for weight in weights]
-    return lambda: judges.Ensemble([make() for make in makers], shares), tuple(paths)
+    return lambda place: judges.Ensemble([make(place) for make in makers], shares), tuple(paths)
 
 
 def _outer(document: Document, place: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """The table `[model]`: the checkpoint that is trained and the one it is compared with."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashpo.lm.config.making import made
 from nashpo.lm.config.tables import Generation, Model, Spread
 from nashpo.lm.decoder import Decoder, LoRA
-from nashpo.lm.files import Checkpoint, load, load_adapter
+from nashpo.lm.files import load_adapter
 from nashpo.lm.files.configuration import config_of, read_config
 from nashpo.lm.filters import Decoding
 from nashpo.lm.text import Text
@@ -103,11 +104,26 @@ def read_lora(document: Document, place: tuple[str, ...], value: Any) -> LoRA | 
     return made(document, place, LoRA, given)
 
 
-def load_weights(path: Path, plan: Plan, spread: Spread) -> Checkpoint:
-    """The checkpoint at `path` in the dtype of the plan, spread over devices as `[mesh]` says."""
-    if spread.fsdp * spread.tensor == 1:
-        return load(path, dtype=plan.dtype)
-    raise NotImplementedError
+def placing(spread: Spread) -> Callable[[str, np.ndarray], Any] | None:
+    """Where a parameter goes as it is loaded: over the devices of `[mesh]`, or None for the first one.
+
+    Raises `ValueError` for a mesh that is not as many devices as there are.
+
+    >>> placing(Spread()) is None
+    True
+    """
+    if not spread.given:
+        return None
+    from jax.sharding import NamedSharding
+
+    from nashpo.lm.mesh import make_mesh, partition, spread_as
+
+    mesh = make_mesh(spread.fsdp, spread.tensor or 1)
+
+    def place(name: str, array: np.ndarray) -> Any:
+        return spread_as(array, NamedSharding(mesh, partition(name, array.shape, mesh)))
+
+    return place
 
 
 def _architecture(document: Document, place: tuple[str, ...], path: Path) -> tuple[Decoder, str]:

@@ -13,12 +13,15 @@ import jax
 from nashpo.game import Game
 from nashpo.lm.config.data import Asked
 from nashpo.lm.config.judge import PlannedJudge
-from nashpo.lm.config.model import Plan, load_weights
+from nashpo.lm.config.model import Plan, placing
 from nashpo.lm.config.schedules import Scheduled
+from nashpo.lm.decoder import init_adapter
 from nashpo.lm.evaluation import Evaluation
 from nashpo.lm.exporting import export
+from nashpo.lm.files import load
 from nashpo.lm.filters import Decoding
 from nashpo.lm.learner import Generated
+from nashpo.lm.mesh import mesh_of, replicated
 from nashpo.lm.model import LanguageModel
 from nashpo.lm.oracle import TextOracle
 from nashpo.lm.text import Text
@@ -27,6 +30,9 @@ from nashpo.studies.document import Document
 
 CONFIG = "config.json"
 """The file of a run's folder that says what the run is."""
+
+_ADAPTER = 2**32 - 3
+"""A fresh adapter is drawn with another key than the run's steps and measurements."""
 
 EXPORTED = "export"
 """The folder, inside that of the run, of the directory that transformers loads."""
@@ -59,21 +65,39 @@ class Setup:
         """How many steps the run takes."""
         return self.tables["run"].steps
 
+    @property
+    def first_beta(self) -> float:
+        """The KL weight of the game at the first step."""
+        return float(self.beta(0)) if isinstance(self.beta, Scheduled) else self.beta
+
+    @property
+    def exported(self) -> Path | None:
+        """The directory that transformers loads, if it was written."""
+        path = None if self.folder is None else self.folder / EXPORTED
+        return path if path is not None and path.is_dir() else None
+
+    @functools.cached_property
+    def placing(self) -> Any:
+        """Where parameters go as they are loaded; None for the first device."""
+        return placing(self.tables["mesh"])
+
     @functools.cached_property
     def judge(self) -> Any:
         """The judge, loaded."""
-        return self.planned_judge.build()
+        return self.planned_judge.build(self.placing)
 
     @functools.cached_property
     def start(self) -> LanguageModel:
         """The policy that training starts from."""
-        model = self._loaded(self.plan.path)
+        model, adapter = self._loaded(self.plan.path), self.plan.adapter
         if self.plan.lora is None:
             return model
-        if self.plan.adapter is not None:
-            return model.with_adapter(self.plan.lora, adapter=self.plan.adapter)
-        key = jax.random.fold_in(jax.random.key(self.tables["run"].seed), 2**32 - 3)
-        return model.with_adapter(self.plan.lora, key)
+        if adapter is None:
+            key = jax.random.fold_in(jax.random.key(self.tables["run"].seed), _ADAPTER)
+            adapter = init_adapter(self.plan.decoder, self.plan.lora, key)
+        mesh = mesh_of(model.params)
+        adapter = adapter if mesh is None else replicated(adapter, mesh)
+        return model.with_adapter(self.plan.lora, adapter=adapter)
 
     @functools.cached_property
     def reference(self) -> LanguageModel:
@@ -90,8 +114,7 @@ class Setup:
         """The preference game between answers to the prompts."""
         text = dataclasses.replace(self.text, end=self.decoding.end)
         oracle = TextOracle(self.judge, self.asked.prompts.items, text, self.planned_judge.unfinished_penalty)
-        beta = float(self.beta(0)) if isinstance(self.beta, Scheduled) else self.beta
-        return Game.from_oracle(oracle, beta, self.reference, self.asked.weights)  # type: ignore[arg-type]  as in the class
+        return Game.from_oracle(oracle, self.first_beta, self.reference, self.asked.weights)  # type: ignore[arg-type]  as in the class
 
     def run(self, callbacks: Callback | Sequence[Callback] = ()) -> Trained:
         """Train, from the newest checkpoint in the folder if there is one, and export the answer.
@@ -140,8 +163,7 @@ class Setup:
 
     def _loaded(self, path: Path) -> LanguageModel:
         """The model in a directory, all weights trained."""
-        spread = self.tables["mesh"]
-        checkpoint = load_weights(path, self.plan, spread)
+        checkpoint = load(path, dtype=self.plan.dtype, place=self.placing)
         return LanguageModel.from_checkpoint(
             checkpoint,
             self.asked.contexts,

@@ -122,14 +122,19 @@ class Measuring:
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """`[mesh]`: over how many devices.
+    """`[mesh]`: over how many devices; without the table there is one.
 
-    >>> Spread().fsdp * Spread().tensor
-    1
+    >>> Spread(fsdp=4).given
+    True
     """
 
-    fsdp: int = 1
-    tensor: int = 1
+    fsdp: int | None = None
+    tensor: int | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a mesh."""
+        return self.fsdp is not None or self.tensor is not None
 
 
 def _held_out(value: Any) -> Any:

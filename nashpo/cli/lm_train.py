@@ -1,0 +1,169 @@
+"""`nashpo lm train`: a run of a language model, resumable, and the directory that comes out of it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from nashpo.cli import FAILED, INTERRUPTED, OK, complain
+from nashpo.cli.options import Command, Option, at_least_zero, count, positive, text, yes_or_no
+
+if TYPE_CHECKING:
+    from nashpo.cli.screen import Screen
+    from nashpo.lm.config import Setup
+    from nashpo.lm.training import Trained
+
+COMMAND = Command(
+    name="lm train",
+    summary="Train a language model against a judge, as a TOML file says; the same command goes on where it stopped.",
+    positional=(Option("file", text, "a TOML file, see below; or the config.json of a run", "", "CONFIG", True),),
+    options=(
+        Option("steps", count(1), "steps to take, instead of the file's", metavar="N"),
+        Option("seed", count(0), "seed, instead of the file's", metavar="N"),
+        Option("folder", text, "folder of the run (default: the file's name without .toml)", metavar="FOLDER"),
+        Option("beta", at_least_zero, "KL weight of the game, instead of the file's", metavar="B"),
+        Option("eta", positive, "step size of the algorithm, instead of the file's", metavar="E"),
+        Option("learning-rate", positive, "learning rate, instead of the file's", metavar="RATE"),
+        Option("set", text, "other keys: --set 'learner.responses = 8; run.keep = 3'", metavar="KEYS"),
+        Option("dry-run", yes_or_no, "check everything and estimate the memory; load and train nothing", False),
+        Option("force", yes_or_no, "run even if the memory is estimated not to suffice", False),
+    ),
+    epilog="""  [model]                      path; adapter (PEFT, to start from), reference (default: what it
+  path = "Qwen2.5-0.5B"        starts from), dtype, remat, chunk; without lora all weights are trained
+  lora = {rank = 16}           {rank, alpha, targets, rslora}
+  [data]                       key, longest, overlong = "error" | "drop" | "truncate",
+  prompts = "prompts.jsonl"    held_out (how many of the last, or a file): prompts to measure on
+  [judge]                      reward | pair | choice | preference (path), function | scores, remote
+  kind = "reward"              (url), ensemble of [[judge.members]] with weight; cache (a folder),
+  path = "reward-model"        retries, unfinished_penalty
+  [algorithm]                  any of nashpo solvers and its settings; beta (default 0.1)
+  solver = "egpo"
+  eta = 0.5
+  [learner]                    regime = "online" | "iterated", loss, gains, sampler, selection,
+  learning_rate = 1e-5         optimizer, clip, weight_decay, prompts, responses, updates, passes,
+                               minibatch, microbatch, per_token, pool, donate
+  [generation]                 new_tokens, temperature, top_k, top_p, stop
+  [evaluation]                 every (0: never), prompts, responses, history, confidence
+  [mesh]                       fsdp, tensor: devices to spread over
+  [run]                        seed, folder, save_every, keep, completions, tensorboard,
+  steps = 200                  export = "auto" | "adapter" | "merged" | "full" | "none"
+
+learning_rate, beta and eta may be schedules of optax: {schedule = "cosine_decay_schedule",
+init_value = 1e-5}. FOLDER gets config.json, metrics.jsonl, completions.jsonl, checkpoints
+and export, the directory that transformers loads.
+
+exit codes: 0 done, 1 stopped and saved, 2 bad input, 130 interrupted and saved""",
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; 1 if the run had to stop."""
+    options = COMMAND.read(arguments)
+    if options is None:
+        return OK
+    from nashpo.cli.startup import prepare
+
+    prepare(double=False)
+    from nashpo.lm.config import read_config
+
+    setup = read_config(options.file, _changes(options))
+    if setup.folder is None:
+        raise ValueError(f"{options.file}: the run needs a folder: give --folder.")
+    from nashpo.cli.screen import Screen
+
+    screen = Screen()
+    _heading(screen, setup)
+    _memory(screen, setup, options.force or options.dry_run)
+    return OK if options.dry_run else _train(screen, setup)
+
+
+def _changes(options: SimpleNamespace) -> dict[str, dict[str, Any]]:
+    """What the command line says instead of the file."""
+    changes: dict[str, dict[str, Any]] = {}
+    if options.set is not None:
+        import tomllib
+
+        try:
+            changes = tomllib.loads(options.set.replace(";", "\n"))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"--set {options.set!r}: is not valid TOML ({error}).") from None
+        for name, table in changes.items():
+            if not isinstance(table, dict):
+                raise ValueError(f"--set {name}: name a key of a table, for example learner.responses = 8.")
+    folder = None if options.folder is None else os.path.abspath(options.folder)
+    given = {
+        ("run", "steps"): options.steps,
+        ("run", "seed"): options.seed,
+        ("run", "folder"): folder,
+        ("algorithm", "beta"): options.beta,
+        ("algorithm", "eta"): options.eta,
+        ("learner", "learning_rate"): options.learning_rate,
+    }
+    for (table, key), value in given.items():
+        if value is not None:
+            changes.setdefault(table, {})[key] = value
+    return changes
+
+
+def _heading(screen: "Screen", setup: "Setup") -> None:
+    from nashpo.results import describe
+
+    plan, asked = setup.plan, setup.asked
+    screen.line(f"{describe(setup.rule)} on {plan.path}, {setup.steps:,} steps", "bold")
+    held_out = len(asked.held_out)
+    trained = "all weights" if plan.lora is None else f"LoRA of rank {plan.lora.rank}"
+    screen.line(
+        f"{plan.decoder.family}, {plan.decoder.layers} layers, {trained}, {plan.stored}; "
+        f"{len(asked.prompts) - held_out:,} prompts and {held_out:,} held out; folder {setup.folder}",
+        "dim",
+    )
+
+
+def _memory(screen: "Screen", setup: "Setup", force: bool) -> None:
+    """Say what the run will need, and refuse what is not there unless forced."""
+    from nashpo.lm.config.estimate import estimated
+
+    cost = estimated(setup)
+    screen.line(cost.sentence(), "dim")
+    if not force:
+        cost.check()
+
+
+def _train(screen: "Screen", setup: "Setup") -> int:
+    from nashpo.lm.config.watching import watchers
+
+    try:
+        trained = setup.run(callbacks=watchers(setup))
+    except KeyboardInterrupt:
+        return complain(f"interrupted; {_kept(setup)}", INTERRUPTED)
+    except (RuntimeError, OSError) as error:
+        return complain(f"{str(error).rstrip('.')}. {_kept(setup).capitalize()}", FAILED)
+    _show(screen, setup, trained)
+    return OK
+
+
+def _kept(setup: "Setup") -> str:
+    """How much is saved."""
+    folder = Path(setup.folder or ".", "checkpoints")
+    steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+    if not steps:
+        return "no step is saved. The same command begins again."
+    done = f"step {max(steps)} of {setup.steps} is" if max(steps) == 1 else f"{max(steps)} of {setup.steps} steps are"
+    return f"{done} saved in {setup.folder}. The same command goes on from there."
+
+
+def _show(screen: "Screen", setup: "Setup", trained: "Trained") -> None:
+    """What came out, and where it is."""
+    measured = [row for row in trained.metrics if "win_rate_reference" in row]
+    screen.line()
+    if measured:
+        row = measured[-1]
+        gap = f"{row['empirical_gap']:.3f} [{row['empirical_gap_low']:.3f}, {row['empirical_gap_high']:.3f}]"
+        screen.line(
+            f"after {trained.steps:,} steps: win rate {row['win_rate_reference']:.3f} against the reference, "
+            f"KL {row['kl_reference']:.3g}, empirical gap {gap} (a lower bound)"
+        )
+    screen.line(f"written: {setup.folder} (metrics.jsonl, completions.jsonl, checkpoints)")
+    if setup.exported is not None:
+        screen.line(f"transformers loads {setup.exported}" + (" (PEFT)" if setup.plan.lora is not None else ""))
