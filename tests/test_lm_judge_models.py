@@ -40,6 +40,14 @@ ANSWERS = ["red", "green blue", "blue blue red green", "", "red green red green 
 CHAT = [{"role": "user", "content": "blue green"}]
 SYSTEM = [{"role": "system", "content": "red"}, {"role": "user", "content": "blue"}]
 
+EXAMPLE = [
+    [0.5, 0.452417, 0.449137, 0.762229],
+    [0.547583, 0.5, 0.531891, 0.609795],
+    [0.550863, 0.468109, 0.5, 0.755649],
+    [0.237771, 0.390206, 0.244351, 0.5],
+]
+"""P from gpm_example_usage.py of general-preference/general-preference-model at a376d95, run in float32 with torch."""
+
 
 @pytest.fixture(scope="module")
 def text():
@@ -341,9 +349,9 @@ class TestGeneralPreference:
         value, gate = draw(4, 6), 3 * draw(5, 3) if gated else None
         judge = GeneralPreference(DECODER, params, value, text, convention=convention, prompt_head=gate)
         messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-        v, before = [], len(text.tokens(text.render(messages)))
+        v, before = [], len(text.tokens(text.render(messages), special=True))
         for answer in ANSWERS:
-            tokens = text.tokens(text.render([*messages, {"role": "assistant", "content": answer}]))
+            tokens = text.tokens(text.render([*messages, {"role": "assistant", "content": answer}]), special=True)
             state = states(params, [*tokens[:-1], SPECIAL.index("</s>")])
             v.append(value.astype(np.float64) @ state[-1])
         v, g = np.array(v), np.ones(3)
@@ -362,6 +370,18 @@ class TestGeneralPreference:
         p = judge.compare([prompt] * 25, [ANSWERS[i] for i, _ in pairs], [ANSWERS[j] for _, j in pairs])
         np.testing.assert_allclose(p.reshape(5, 5), table, atol=1e-12)
         assert np.abs(scores).max() > 0.05
+
+    def test_what_the_authors_example_program_says(self):
+        decoder = Decoder(
+            "llama", vocabulary=27, width=16, layers=2, heads=4, kv_heads=2, head_dim=4, inner=24, longest=256
+        )
+        params = init_params(decoder, jax.random.key(1), jnp.float32, scale=0.4)
+        rng = np.random.default_rng(0)
+        value, gate = (rng.normal(size=(rows, 16)).astype(np.float32) for rows in (6, 3))
+        words = tiny_tokenizer([f"w{i}" for i in range(20)])
+        judge = GeneralPreference(decoder, params, value, words, convention="normalised", prompt_head=gate)
+        answers = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9 w10 w11", "w12 w1"]
+        close(judge.matrix(["w3 w2 w1"], [answers])[0], EXAMPLE)
 
     @pytest.mark.parametrize("convention", ["normalised", "scaled"])
     def test_the_table_of_its_embeddings(self, params, text, convention):

@@ -32,7 +32,8 @@ class GeneralPreference:
         "scaled":      v as it is,  g = k softmax(x / sqrt(D)),   k blocks, D the width of the model
 
     Without a prompt head `g = 1`. Unless another `layout` is given, texts are laid out as in the authors' programs: a
-    plain prompt is the user's message, and the last token is replaced by the end token. K answers to a prompt are K
+    plain prompt is the user's message, the tokenizer's special tokens come before the template's, and the last token is
+    replaced by the end token. K answers to a prompt are K
     texts to read, and equal ones are read once. `nashpo.oracles.GeneralPreference` of `embeddings` is the same judge
     as a table.
 
@@ -84,7 +85,7 @@ class GeneralPreference:
         self.gated, self.head = prompt_head is not None, jnp.concatenate(heads)
         self.reader = Reader(decoder, params, text, batch, longest, path)
         self.convention: Convention = convention
-        self.layout = layout or Layout(chat=True, end="replaced")
+        self.layout = layout or Layout(chat=True, begin="added", end="replaced")
         self.temperature = positive(temperature, "temperature")
         self.name = "GeneralPreference" if path is None else str(path)
 
