@@ -397,7 +397,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.lock, server.requests, server.replies = threading.Lock(), [], []
     server.url = f"http://127.0.0.1:{server.server_port}/compare"

@@ -62,6 +62,17 @@ def test_an_answer_ends(folder):
     assert text.decode(text.answer("blue red")) == "blue red"
 
 
+def test_an_answer_in_a_conversation_ends_as_the_template_ends_it(tmp_path):
+    template = "{% for m in messages %}{{ m['content'] + ' green ' }}{% endfor %}"
+    tiny_tokenizer(WORDS, tmp_path, template=template)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [3, 8]}')
+    text = Text.load(tmp_path)
+    assert text.end == (3, 8)
+    assert text.answer("red") == [7, 3]
+    assert text.answer("red", chat=True) == [7, 8]
+    assert tiny_tokenizer(WORDS, template=None).answer("red", chat=True) == [7, 3]
+
+
 @pytest.mark.parametrize(
     ("files", "end"),
     [

@@ -85,9 +85,10 @@ class Preferences:
         [[[7, 7, 3], [8, 3, -1]]]
         """
         rows = []
-        for where, *pair in zip(self.prompts.where, self.chosen, self.rejected, strict=True):
+        columns = (self.prompts.where, self.prompts.items, self.chosen, self.rejected)
+        for where, prompt, *pair in zip(*columns, strict=True):
             for name, answer in zip(("chosen", "rejected"), pair, strict=True):
-                tokens = text.answer(answer)
+                tokens = text.answer(answer, chat=not isinstance(prompt, str))
                 if longest is not None and len(tokens) > longest and not truncate:
                     raise ValueError(
                         f"{where}: the {name} answer has {len(tokens)} tokens, more than longest={longest}; "

@@ -1,6 +1,7 @@
 """Between texts and token numbers: the tokenizer and the chat template of a checkpoint."""
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -118,14 +119,26 @@ class Text:
         """
         return [int(token) for token in self.tokenizer.encode(text, add_special_tokens=special, verbose=False)]
 
-    def answer(self, text: str) -> list[int]:
-        """The tokens of a whole answer: those of `text` and the first end token.
+    def answer(self, text: str, chat: bool = False) -> list[int]:
+        """The tokens of a whole answer: those of `text` and an end token.
+
+        That is the first one of `end`; in a conversation (`chat`) the one that the template writes after an answer,
+        if it writes one of them.
 
         >>> from nashpo.lm.tiny import tiny_tokenizer
         >>> tiny_tokenizer(["red"]).answer("red red")
         [7, 7, 3]
         """
-        return [*self.tokens(text), *self.end[:1]]
+        return [*self.tokens(text), *(self._turn_end if chat else self.end[:1])]
+
+    @functools.cached_property
+    def _turn_end(self) -> tuple[int, ...]:
+        """The end token after an answer in a conversation."""
+        try:
+            turn = self.render([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+        except ValueError:
+            return self.end[:1]
+        return tuple(token for token in self.tokens(turn) if token in self.end)[-1:] or self.end[:1]
 
     def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
         """The text of tokens, without special ones; negative numbers are padding.
