@@ -376,6 +376,8 @@ class TestCached:
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers with what the server has in store: (status, body, headers); then as `wins` says."""
 
+    server: "Server"
+
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
@@ -396,12 +398,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Remembers requests and has replies in store."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.lock, self.requests, self.replies = threading.Lock(), [], []
+        self.url = f"http://127.0.0.1:{self.server_port}/compare"
+
+
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.lock, server.requests, server.replies = threading.Lock(), [], []
-    server.url = f"http://127.0.0.1:{server.server_port}/compare"
+    server = Server()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
