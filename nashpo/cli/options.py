@@ -25,6 +25,8 @@ class Option:
     default: Any = None
     metavar: str = "VALUE"
     required: bool = False
+    many: bool = False
+    """The last positional argument may take all the words that are left; `kind` then gets the list of them."""
 
     @property
     def flag(self) -> bool:
@@ -89,6 +91,9 @@ class Command:
             if word.startswith("-") and len(word) > 1:
                 names = [f"--{option.name}" for option in self.options]
                 raise ValueError(f"{self.name} has no option {word.split('=')[0]}{nearest(word.split('=')[0], names)}")
+        last = self.positional[-1] if self.positional else None
+        if last is not None and last.many and len(words) >= len(self.positional):
+            words[len(self.positional) - 1 :] = [words[len(self.positional) - 1 :]]  # type: ignore[list-item]  a list
         if len(words) > len(self.positional):
             extra = words[len(self.positional)]
             expected = " ".join(o.metavar for o in self.positional) or "no argument"
@@ -156,6 +161,11 @@ def text(word: str) -> str:
     if not word:
         raise ValueError("something")
     return word
+
+
+def texts(words: list[str]) -> list[str]:
+    """Several texts, none of them empty."""
+    return [text(word) for word in words]
 
 
 def number(word: str) -> float:

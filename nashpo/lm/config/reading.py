@@ -39,7 +39,7 @@ def read_config(
         ...
     ValueError: config: run.stpes is not known; did you mean 'steps'?
     """
-    document = _with_changes(_document(config), changes or {})
+    document = _with_changes(config_document(config), changes or {})
     for key in document.entries:
         if key not in TABLES:
             document.unknown((key,), TABLES)
@@ -83,8 +83,12 @@ def read_evaluation(document: Document, measuring: Measuring, steps: int, asked:
     return Evaluation(rows, measuring.responses, measuring.history, every, measuring.confidence)
 
 
-def _document(config: Any) -> Document:
-    """The document of a file or a mapping; that of a config.json is what it was written from."""
+def config_document(config: str | os.PathLike[str] | Mapping[str, Any]) -> Document:
+    """The document of a file or a mapping; that of a config.json is what it was written from.
+
+    >>> config_document({"run": {"steps": 3}}).entries
+    {'run': {'steps': 3}}
+    """
     if isinstance(config, Mapping):
         return Document({name: _plain(table) for name, table in config.items()}, "config", Path())
     if Path(config).is_dir():

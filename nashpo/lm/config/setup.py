@@ -125,11 +125,31 @@ class Setup:
         callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
         if self.folder is not None:
             callbacks = (_Noted(self), *callbacks)
-        trained = train(
-            self.game,
+        trained = self._train(self.game, run.steps, callbacks)
+        if self.folder is not None and run.export != "none" and trained.steps == trained.planned:
+            export(trained.policy, self.folder / EXPORTED, self.plan.path, run.export)
+        return trained
+
+    def restored(self) -> Trained:
+        """The run as its newest checkpoint has it; no step is taken and no judge is asked.
+
+        Raises `ValueError` for a folder without a checkpoint, and one that another process writes to.
+        """
+        folder = Path(self.folder or ".", "checkpoints")
+        steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+        if not steps:
+            raise ValueError(f"{self.folder}: has no checkpoint; a run saves one every tenth of its steps.")
+        silent = TextOracle(_Silent(), self.asked.prompts.items, self.text)
+        game = Game.from_oracle(silent, self.first_beta, self.reference, self.asked.weights)  # type: ignore[arg-type]
+        return self._train(game, max(steps), ())
+
+    def _train(self, game: Game, steps: int, callbacks: Sequence[Callback]) -> Trained:
+        run = self.tables["run"]
+        return train(
+            game,
             self.rule,
             learner=self.learner,
-            steps=run.steps,
+            steps=steps,
             start=self.start,
             beta=self.beta if isinstance(self.beta, Scheduled) else None,
             key=run.seed,
@@ -140,9 +160,6 @@ class Setup:
             completions=run.completions,
             callbacks=callbacks,
         )
-        if self.folder is not None and run.export != "none" and trained.steps == trained.planned:
-            export(trained.policy, self.folder / EXPORTED, self.plan.path, run.export)
-        return trained
 
     def described(self) -> dict[str, Any]:
         """The configuration as given, with all defaults filled in, and versions; JSON can hold it."""
@@ -172,6 +189,13 @@ class Setup:
             remat=self.tables["model"].remat,
             reduction="mean" if self.per_token else "sum",
         )
+
+
+class _Silent:
+    """A judge that is not asked."""
+
+    def compare(self, *_: object) -> Any:
+        raise RuntimeError("the newest checkpoint is damaged; let nashpo lm train go on from the one before it.")
 
 
 class _Noted:
