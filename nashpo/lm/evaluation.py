@@ -11,6 +11,7 @@ from nashpo.estimates import bootstrap_interval
 from nashpo.game import Game
 from nashpo.learners.gains import compare_all
 from nashpo.lm.host import on_host
+from nashpo.lm.judges import JudgeError
 from nashpo.typing import Array, Key
 
 
@@ -110,6 +111,10 @@ class Evaluation:
         members, count, each, length = pool.shape
         lefts = np.moveaxis(pool, 0, 1).reshape(count, members * each, length)
         payoffs = np.asarray(compare_all(game.oracle.at(rows), None, np.arange(count), lefts, responses))
+        if not np.all(np.isfinite(payoffs)):
+            raise JudgeError(
+                f"{int(np.sum(~np.isfinite(payoffs)))} of the judge's answers are not finite; mend the judge."
+            )
         return np.moveaxis(payoffs.reshape(count, members, each, -1), 1, 0)
 
     def _gap(self, wins: np.ndarray, key: Key) -> dict[str, float]:

@@ -10,8 +10,8 @@ def on_host(tree: Any) -> Any:
     """The same pytree in NumPy; what is spread over processes is gathered, so that all of them hold all of it.
 
     >>> import jax.numpy as jnp
-    >>> on_host({"a": jnp.arange(2)})
-    {'a': array([0, 1], dtype=int32)}
+    >>> on_host({"a": jnp.ones(2, jnp.float32)})
+    {'a': array([1., 1.], dtype=float32)}
     """
     return jax.tree.map(_gathered, tree)
 

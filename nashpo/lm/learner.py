@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nashpo.blame import BAD_ANSWERS
 from nashpo.game import Game
 from nashpo.learners.collect import Recipe, bad_answers, collect
 from nashpo.learners.descent import check_optimizer, start_descent
@@ -19,6 +18,7 @@ from nashpo.learners.losses.mirror import SquaredGains
 from nashpo.learners.sampled_check import check_sizes, check_stages, completed
 from nashpo.learners.samplers import Scene
 from nashpo.lm.host import on_host
+from nashpo.lm.judges import JudgeError
 from nashpo.lm.pool import Pool
 from nashpo.oracles.base import VALUE
 from nashpo.policies.trained import parameters
@@ -96,6 +96,8 @@ class Generated:
                 "a step, or give more."
             )
         getattr(game.oracle, "check", lambda: None)()
+        for part in (self.loss, self.sampler, self.gains, self.selection):
+            getattr(part, "check", lambda learner, game: None)(self, game)
 
     def init(self, policy: Any, like: Array) -> Any:
         """The policy itself."""
@@ -127,8 +129,7 @@ class Generated:
         fit = _fit_donated if self.donate and not stage.tentative else _fit
         params, state, info = fit(how, rate, carry.optimizer, start.at(rows), self.loss, samples, terms, ordered)
         said = {"rows": rows, "responses": samples.responses, "gains": samples.gains, "labels": samples.labels}
-        info = info | {BAD_ANSWERS: bad_answers(samples), "samples": said}
-        return Progress(state, carry.cursor + len(rows)), start.with_params(params), info
+        return Progress(state, carry.cursor + len(rows)), start.with_params(params), info | {"samples": said}
 
     def collect(
         self, key: Key, rows: Array, weights: Array, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game
@@ -137,7 +138,11 @@ class Generated:
         here = Game(game.oracle.at(rows), slots["reference"].at(rows), game.beta, weights)
         scene = Scene(start.at(rows), {name: policy.at(rows) for name, policy in slots.items()}, stage, here)
         recipe = Recipe(None, self.responses, self.sampler, self.gains, self.selection, self.loss)
-        return on_host(collect(recipe, key, scene))
+        samples = on_host(collect(recipe, key, scene))
+        bad = int(bad_answers(samples))
+        if bad:
+            raise JudgeError(f"{bad} of the judge's answers are not finite, or outside [0, 1]; mend the judge.")
+        return samples
 
     def rows(self, cursor: int, game: Game) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the next prompts after `cursor` of them `[B]`, and their weights `[B]`."""

@@ -53,6 +53,12 @@ class TextOracle:
         prompts = [self.prompts[int(row)] for row in np.asarray(rows)]
         return TextOracle(self.judge, prompts, self.text, self.unfinished_penalty)
 
+    @property
+    def players(self) -> "tuple[TextOracle, ...]":
+        """The judges of an ensemble, each one an oracle by itself; empty for a judge that is not several."""
+        judges = getattr(self.judge, "players", ())
+        return tuple(TextOracle(judge, self.prompts, self.text, self.unfinished_penalty) for judge in judges)
+
     def compare(self, key: Key | None, prompts: Array, left: Array, right: Array) -> np.ndarray:
         """The payoff `[B, K]` of responses `left[b, k]` against `right[b, k]` to prompt `prompts[b]`."""
         prompts, left, right = (np.asarray(on_host(part)) for part in (prompts, left, right))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.blame import BAD_ANSWERS, BAD_PARAMETER, parameter_paths
+from nashpo.blame import BAD_PARAMETER, parameter_paths
 from nashpo.files import locked, uninterrupted
 from nashpo.fingerprint import fingerprint
 from nashpo.game import Game
@@ -24,6 +24,9 @@ from nashpo.mirror import Mirror, MirrorState
 from nashpo.run import whole_number
 from nashpo.stage import UpdateRule
 from nashpo.typing import Key
+
+_REFERENCE, _MEASUREMENT = 2**32 - 1, 2**32 - 2
+"""What is drawn with other keys than those of steps."""
 
 Callback = Callable[["Trained"], Any]
 """Called after every step with the run so far; `True` stops it."""
@@ -177,7 +180,7 @@ class _Run:
         state = self.solver.init(self.at(0), self.start)
         rivals = None
         if self.evaluation is not None:
-            rivals = self.evaluation.begin(self.game, jax.random.fold_in(self.key, -1))
+            rivals = self.evaluation.begin(self.game, jax.random.fold_in(self.key, _REFERENCE))
         return state, rivals
 
     def step(self, state: MirrorState, step: int) -> tuple[MirrorState, dict[str, float], list[dict[str, Any]]]:
@@ -188,14 +191,14 @@ class _Run:
         row = {name: float(np.asarray(on_host(value))) for name, value in info.items()}
         self._check(new, row, step)
         said = [one for name, sample in samples.items() for one in self._said(name, sample, step)]
-        kept = {name: value for name, value in row.items() if not name.endswith((BAD_ANSWERS, BAD_PARAMETER))}
+        kept = {name: value for name, value in row.items() if not name.endswith(BAD_PARAMETER)}
         return new, kept, said
 
     def measure(self, state: MirrorState, rivals: Rivals | None, step: int) -> tuple[dict[str, float], Rivals | None]:
         """The measurements after `step` steps, if any are due."""
         if self.evaluation is None or rivals is None or step % self.evaluation.every:
             return {}, rivals
-        key = jax.random.fold_in(jax.random.fold_in(self.key, -2), step)
+        key = jax.random.fold_in(jax.random.fold_in(self.key, _MEASUREMENT), step)
         row, rivals, _ = self.evaluation.measure(self.game, self.solver.policy(state), rivals, step, key)
         return row, rivals
 
@@ -207,14 +210,16 @@ class _Run:
     def portable(self, state: MirrorState, rivals: Rivals | None) -> Any:
         """What a checkpoint holds: parameters and not what they share with the start."""
         slots = {name: policy.params for name, policy in state.slots.items()}
-        average = None if state.average is None else state.average.params
+        average = None if state.average is None else (state.average.members, state.average.weights)
         return slots, average, state.carry, state.step, rivals
 
     def restored(self, tree: Any, state: MirrorState) -> tuple[MirrorState, Rivals | None]:
         """The state that was saved; `state` is one of the same run."""
         slots, average, carry, step, rivals = tree
         policies = {name: state.slots[name].with_params(params) for name, params in slots.items()}
-        mean = None if state.average is None else state.average.with_params(average)
+        mean = state.average
+        if mean is not None:
+            mean = dataclasses.replace(mean, members=average[0], weights=average[1])
         return MirrorState(policies, mean, carry, step), rivals
 
     def identity(self) -> dict[str, str]:
@@ -238,11 +243,6 @@ class _Run:
     def _check(self, state: MirrorState, row: dict[str, float], step: int) -> None:
         """Raise for a step that is not finite."""
         for name, value in row.items():
-            if name.endswith(BAD_ANSWERS) and value > 0:
-                raise RuntimeError(
-                    f"step {step}: {int(value)} of the judge's answers are not finite, or outside [0, 1]; mend the "
-                    "judge and run it again."
-                )
             if name.endswith(BAD_PARAMETER) and value >= 0:
                 path = parameter_paths(self.solver.last(state).params)[int(value)]
                 raise RuntimeError(
@@ -260,17 +260,16 @@ class _Run:
         decode = getattr(self.game.oracle, "decode", None)
         if decode is None:
             return []
-        found: list[dict[str, Any]] = []
-        responses, gains = sample["responses"], sample["gains"]
-        for place, row in enumerate(sample["rows"].tolist()):
-            for k, text in enumerate(decode(responses[place])):
-                if len(found) == self.completions:
-                    return found
-                gain = None if gains is None else float(gains[place, k])
-                one = {
-                    "step": step + 1,
-                    "stage": name.removesuffix("_samples"),
-                    "prompt": self.game.oracle.prompts[row],
-                }
-                found.append({**one, "completion": text, "gain": gain})
-        return found
+        rows, responses, gains = sample["rows"].tolist(), sample["responses"], sample["gains"]
+        places = [(place, k) for k in range(responses.shape[1]) for place in range(len(rows))][: self.completions]
+        texts = decode(np.stack([responses[place] for place in places])) if places else []
+        return [
+            {
+                "step": step + 1,
+                "stage": name.removesuffix("_samples"),
+                "prompt": self.game.oracle.prompts[rows[place[0]]],
+                "completion": text,
+                "gain": None if gains is None else float(gains[place]),
+            }
+            for place, text in zip(places, texts, strict=True)
+        ]
