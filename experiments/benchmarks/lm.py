@@ -140,6 +140,36 @@ def generation(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     return [*rows, {"what": "generation: transformers over nashpo", "value": ratio, "unit": "x"}]
 
 
+def nash_md(repeats: int, smoke: bool) -> list[dict[str, Any]]:
+    """Whole Nash-MD steps: generated, judged, fitted; and what TRL's mixture is worth with its cache and without."""
+    with opened(smoke) as (peer, folder, sizes):
+        cached, exact = peer.mixture()
+        peers = {
+            f"TRL, cache on: {100 * cached:.0f}% of greedy tokens right": "nash_md, cache",
+            f"TRL, cache off: {100 * exact:.0f}% right": "nash_md, no cache",
+        }
+        return _steps("Nash-MD", peer, folder, sizes, repeats, ("nash_md", "nash_md, LoRA"), peers)
+
+
+def online_dpo(repeats: int, smoke: bool) -> list[dict[str, Any]]:
+    """Whole steps of online DPO."""
+    with opened(smoke) as (peer, folder, sizes):
+        return _steps("online DPO", peer, folder, sizes, repeats, ("online_dpo",), {"TRL": "online_dpo"})
+
+
+def _steps(
+    name: str, peer: Peer, folder: Path, sizes: dict[str, int], repeats: int, ours: tuple[str, ...], peers: dict
+) -> list[dict[str, Any]]:
+    from lm_steps import stepper
+
+    names = {what: "nashpo" + what.removeprefix("nash_md").removeprefix("online_dpo") for what in ours}
+    runs = {names[what]: stepper(folder, peer.prompts, sizes, what) for what in ours}
+    times = in_turn(runs | {label: lambda w=what: peer.seconds(w) for label, what in peers.items()}, repeats)
+    rows = [{"what": f"{name}: {label}", "value": value, "unit": "CPU-s/step"} for label, value in times.items()]
+    ratios = {label: times[label] / times["nashpo"] for label in peers}
+    return rows + [{"what": f"{name}: {label}, over nashpo", "value": r, "unit": "x"} for label, r in ratios.items()]
+
+
 def memory(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     """Temporary memory of the gradient of log-probabilities of completions: all logits at once, and in chunks."""
     import jax
@@ -174,10 +204,10 @@ def memory(repeats: int, smoke: bool) -> list[dict[str, Any]]:
         "in chunks of 64 tokens": lambda *given: ours(*given, remat=False),
         "in chunks, layers made again": lambda *given: ours(*given, remat=True),
     }
-    found = {
-        name: jax.jit(jax.grad(loss)).lower(params, contexts, responses).compile().memory_analysis().temp_size_in_bytes
-        for name, loss in losses.items()
-    }
+    found: dict[str, int] = {}
+    for name, loss in losses.items():
+        program: Any = jax.jit(jax.grad(loss)).lower(params, contexts, responses).compile().memory_analysis()
+        found[name] = program.temp_size_in_bytes
     rows = [{"what": f"memory: {name}", "value": size / 2**20, "unit": "MiB"} for name, size in found.items()]
     ratio = found["all logits at once"] / found["in chunks, layers made again"]
     return [*rows, {"what": "memory: all at once over chunks and layers made again", "value": ratio, "unit": "x"}]
@@ -190,7 +220,7 @@ def gpu(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     return figures(repeats, smoke)
 
 
-SECTIONS = {"generation": generation, "memory": memory, "gpu": gpu}
+SECTIONS = {"generation": generation, "nash_md": nash_md, "online_dpo": online_dpo, "memory": memory, "gpu": gpu}
 
 if __name__ == "__main__":
     run_sections(__doc__, SECTIONS, line, repeats=5)

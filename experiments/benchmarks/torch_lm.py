@@ -7,6 +7,7 @@ every line of standard input, a JSON object {"what": ..., "times": ...}, is answ
 process, or a figure.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -18,12 +19,19 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", TRL_EXPERIMENTAL_SILENCE="1")
 warnings.simplefilter("ignore")
 
-import datasets  # noqa: E402  after the settings that are read on import
-import torch  # noqa: E402
-import transformers  # noqa: E402
-import trl  # noqa: E402
+import transformers  # noqa: E402  after the settings that are read on import
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification  # noqa: E402
 
+datasets, torch, trl, nash_md, online_dpo = (
+    importlib.import_module(name)
+    for name in (
+        "datasets",
+        "torch",
+        "trl",
+        "trl.experimental.nash_md.nash_md_trainer",
+        "trl.experimental.online_dpo.online_dpo_trainer",
+    )
+)
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
@@ -53,7 +61,8 @@ class Peer:
         rng = torch.Generator().manual_seed(0)
         shape = (64, sizes["prompt"])
         self.prompts = torch.randint(7, sizes["vocabulary"], shape, generator=rng)
-        self.texts = [self.tokenizer.decode(row) for row in self.prompts]
+        self.prompts[:, 0] = self.tokenizer.bos_token_id
+        self.texts = [self.tokenizer.decode(row[1:]) for row in self.prompts]
         torch.manual_seed(0)
         Qwen2ForCausalLM(self.config(sizes["layers"], sizes["width"])).save_pretrained(folder / "policy")
         config = self.config(2, 64, num_labels=1)
@@ -104,11 +113,9 @@ class Peer:
         return clock.seconds[1:]
 
     def _trainer(self, what: str) -> tuple[Any, Clock]:
-        from trl.experimental.nash_md import NashMDConfig, NashMDTrainer
-        from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
-
         nash = what != "online_dpo"
-        config, trainer = (NashMDConfig, NashMDTrainer) if nash else (OnlineDPOConfig, OnlineDPOTrainer)
+        config = nash_md.NashMDConfig if nash else online_dpo.OnlineDPOConfig
+        trainer = nash_md.NashMDTrainer if nash else online_dpo.OnlineDPOTrainer
         more = {"mixture_coef": [0.5]} if nash else {}
         args = config(
             output_dir=str(self.folder / what),
@@ -145,8 +152,6 @@ class Peer:
 
     def mixture(self, use_cache: bool) -> float:
         """The share of greedy tokens of TRL's mixture of two policies that are those of the mixture itself."""
-        from trl.experimental.nash_md.nash_md_trainer import GeometricMixtureWrapper
-
         torch.manual_seed(1)
         config = self.config(self.sizes["layers"], self.sizes["width"], tied=False)
         first, second = Qwen2ForCausalLM(config).eval(), Qwen2ForCausalLM(config).eval()
@@ -155,7 +160,7 @@ class Peer:
         settings = transformers.GenerationConfig(
             do_sample=False, max_new_tokens=16, min_new_tokens=16, use_cache=use_cache, pad_token_id=0, eos_token_id=3
         )
-        mixed = GeometricMixtureWrapper(first, second, settings, 0.5, device=torch.device("cpu"))
+        mixed = nash_md.GeometricMixtureWrapper(first, second, settings, 0.5, device=torch.device("cpu"))
         batch = self.prompts[:8]
         with torch.no_grad():
             said = mixed.generate(input_ids=batch, attention_mask=torch.ones_like(batch), generation_config=settings)
