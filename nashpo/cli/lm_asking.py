@@ -72,14 +72,9 @@ def seeded(seed: int, number: int) -> Any:
 
 def spoken(speaker: "Speaker", key: Any, options: SimpleNamespace, name: str) -> "Said":
     """All answers of a speaker, with a bar on stderr if it is a terminal."""
-    import numpy as np
-
     from nashpo.lm.answering import Said
-    from nashpo.lm.sequences import finished
 
-    parts = [part for _, part in watched(speaker, key, options, name)]
-    tokens = np.concatenate(parts)
-    return Said(tokens, [speaker.texts(row) for row in tokens], finished(tokens, speaker.policies[0].decoding.end))
+    return Said.of(speaker, (part for _, part in watched(speaker, key, options, name)))
 
 
 def watched(speaker: "Speaker", key: Any, options: SimpleNamespace, name: str) -> Iterator[tuple[Any, Any]]:

@@ -1,7 +1,6 @@
 """`nashpo lm evaluate`: how a checkpoint does against others."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from nashpo.cli.options import Command, Option, count, positive, text
 
 if TYPE_CHECKING:
     from nashpo.lm.answering import Said, Speaker
-    from nashpo.lm.prompts import Prompts
 
 COMMAND = Command(
     name="lm evaluate",

@@ -20,7 +20,7 @@ class Option:
     """One option `--name`; `kind` turns text into a value or raises `ValueError` with what it must be."""
 
     name: str
-    kind: Callable[[str], Any]
+    kind: Callable[[Any], Any]
     help: str
     default: Any = None
     metavar: str = "VALUE"

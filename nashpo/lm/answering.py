@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,6 @@ class Speaker:
         chosen = np.stack([one.choice(len(self.policies), size=count, p=self.weights) for one in draws])
         return np.take_along_axis(each, chosen[None, :, :, None], axis=0)[0]
 
-    def said(self, key: Any, count: int, batch: int = 16) -> "Said":
-        """All completions at once, and their texts."""
-        tokens = np.concatenate([part for _, part in self.answers(key, count, batch)])
-        return Said(tokens, [self.texts(row) for row in tokens], finished(tokens, self.policies[0].decoding.end))
-
     def texts(self, completions: np.ndarray) -> list[str]:
         """The texts of completions `[K, T]`, without the tokens that end them."""
         end = np.asarray(self.policies[0].decoding.end)
@@ -79,6 +74,13 @@ class Said:
     texts: list[list[str]]
     finished: np.ndarray
     """`[X, K]`: whether each was ended by itself."""
+
+    @classmethod
+    def of(cls, speaker: Speaker, parts: Iterable[np.ndarray]) -> "Said":
+        """What a speaker said in batches `[B, K, T]`."""
+        tokens = np.concatenate(list(parts))
+        ended = np.asarray(finished(tokens, speaker.policies[0].decoding.end))
+        return cls(tokens, [speaker.texts(row) for row in tokens], ended)
 
 
 @dataclasses.dataclass(frozen=True)

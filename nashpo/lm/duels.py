@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from nashpo.estimates import bootstrap_interval
@@ -64,6 +63,7 @@ class Estimate(NamedTuple):
 def estimate(values: np.ndarray, key: Any, confidence: float = 0.9) -> Estimate:
     """The mean of independent values `[X]`, one for each prompt, and its interval; one value has none.
 
+    >>> import jax
     >>> str(estimate(np.array([0.5, 0.5, 0.5]), jax.random.key(0)))
     '0.500 [0.500, 0.500]'
     """
@@ -81,6 +81,7 @@ def empirical_gap(table: np.ndarray, policy: int, key: Any, confidence: float = 
 
     Raises `ValueError` for fewer than four prompts.
 
+    >>> import jax
     >>> table = np.tile(np.array([[0.5, 0.25], [0.75, 0.5]]), (4, 1, 1))
     >>> empirical_gap(table, 0, jax.random.key(0))[1].mean
     0.25

@@ -7,7 +7,7 @@ from typing import Any
 from nashpo.lm.config.schedules import Scheduled, ScheduledStep, read_number
 from nashpo.stage import UpdateRule
 from nashpo.studies.document import Document
-from nashpo.studies.solvers import read_solver
+from nashpo.studies.solvers import find_solver, read_solver
 from nashpo.studies.values import at_least_zero, positive
 
 BETA = 0.1
@@ -35,13 +35,22 @@ def read_algorithm(document: Document, steps: int) -> tuple[UpdateRule, float | 
     if isinstance(entry.get("eta"), Mapping) and "schedule" in entry["eta"]:
         scheduled = read_number(document, (*place, "eta"), entry["eta"], positive, steps)
         entry["eta"] = 1.0
+    _check_rule(document, entry.get("solver"))
     rule: Any = read_solver(document, place, entry)
-    if not isinstance(rule, UpdateRule) and not hasattr(rule, "stages"):
-        document.wrong(
-            (*place, "solver"),
-            f"is {entry['solver']!r}, which needs responses that can be listed; language models take update rules: "
-            "egpo, inpo, mnpo, nash_md, spo, sppo, apo, ...",
-        )
     if isinstance(scheduled, Scheduled):
         rule = dataclasses.replace(rule, eta=ScheduledStep(scheduled))  # type: ignore[type-var]  rules are records
     return rule, beta
+
+
+def _check_rule(document: Document, name: Any) -> None:
+    """Refuse a solver that is no update rule; what is no solver at all is somebody else's to refuse."""
+    try:
+        found = find_solver(name) if isinstance(name, str) else None
+    except ValueError:
+        return
+    if isinstance(found, type) and not hasattr(found, "stages"):
+        document.wrong(
+            ("algorithm", "solver"),
+            f"is {name!r}, which needs responses that can be listed; language models take update rules: egpo, inpo, "
+            "mnpo, nash_md, spo, sppo, apo and others.",
+        )

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from nashpo.lm.decoder.architecture import Decoder
+from nashpo.lm.decoder.attention import Places, attention, cap, norm
 from nashpo.lm.decoder.lora import LoRA
-from nashpo.lm.decoder.rope import rotate, rotations
+from nashpo.lm.decoder.rope import rotations
 
-MASKED = -1e30
-"""Attention score of what is not seen; finite, so that a row that sees nothing has no NaN."""
+EVERYTHING = 2**31 - 1
+"""The window of layers that have none, where others have one."""
 
 
 class Cache(NamedTuple):
@@ -75,31 +76,28 @@ def hidden(
     x = jnp.take(embed, jnp.maximum(tokens, 0), axis=0)
     if decoder.embedding_scale is not None:
         x = x * jnp.asarray(decoder.embedding_scale, embed.dtype)
-    k_positions = positions
+    seen = positions
     if cache is not None:
-        written = jax.lax.dynamic_update_slice_in_dim(cache.positions, positions.astype(jnp.int32), at, axis=1)
-        cache, k_positions = cache._replace(positions=written), written
+        seen = jax.lax.dynamic_update_slice_in_dim(cache.positions, positions.astype(jnp.int32), at, axis=1)
     ropes, rope_of = _distinct(decoder.ropes)
-    windows, window_of = _distinct(decoder.windows)
     turns = rotations(ropes, decoder.head_dim, jnp.maximum(positions, 0))
-    masks = jnp.stack([_mask(positions, k_positions, window) for window in windows])
+    windows = None
+    if any(window is not None for window in decoder.windows):
+        windows = jnp.asarray([EVERYTHING if window is None else window for window in decoder.windows], jnp.int32)
     scale = lora.scale if adapter and lora is not None else 0.0
 
     def layer(carry, scanned):
         x, kv = carry
-        number, weights, changes = scanned
+        number, weights, changes, window = scanned
         turn = tuple(t[rope_of[number]] if len(ropes) > 1 else t[0] for t in turns)
-        mask = masks[window_of[number]] if len(windows) > 1 else masks[0]
-        x, kv = _block(decoder, _Maps(weights, changes, scale), x, turn, mask, kv, number, at)
-        return (x, kv), None
+        places = Places(positions, seen, window, number, at)
+        return _block(decoder, _Maps(weights, changes, scale), x, turn, places, kv), None
 
     step = jax.checkpoint(layer, prevent_cse=False) if remat else layer
     numbers = jnp.arange(decoder.layers)
     kv = None if cache is None else (cache.k, cache.v)
-    (x, kv), _ = jax.lax.scan(step, (x, kv), (numbers, params["layers"], adapter or {}))
-    if cache is not None and kv is not None:
-        cache = Cache(kv[0], kv[1], cache.positions)
-    return _norm(decoder, x, params["norm"]), cache
+    (x, kv), _ = jax.lax.scan(step, (x, kv), (numbers, params["layers"], adapter or {}, windows))
+    return norm(decoder, x, params["norm"]), None if kv is None else Cache(*kv, seen)
 
 
 def logits(decoder: Decoder, params: Any, hidden: Array) -> Array:
@@ -112,7 +110,7 @@ def logits(decoder: Decoder, params: Any, hidden: Array) -> Array:
     """
     head = params["embed"] if decoder.tied else params["head"]
     scores = jnp.einsum("...d,vd->...v", hidden, head, preferred_element_type=jnp.float32)
-    return _cap(scores, decoder.logit_cap)
+    return cap(scores, decoder.logit_cap)
 
 
 class _Maps:
@@ -131,65 +129,19 @@ class _Maps:
         return y
 
 
-def _block(decoder, maps, x, turn, mask, kv, number, at):
+def _block(decoder, maps, x, turn, places, kv):
     """One layer: attention and MLP, each added to what goes by."""
     weights = maps.weights
-    y, kv = _attention(decoder, maps, _norm(decoder, x, weights["attention_norm"]), turn, mask, kv, number, at)
-    x = x + (_norm(decoder, y, weights["attention_out_norm"]) if decoder.sandwich else y)
-    y = _norm(decoder, x, weights["mlp_norm"])
+    y, kv = attention(decoder, maps, norm(decoder, x, weights["attention_norm"]), turn, places, kv)
+    x = x + (norm(decoder, y, weights["attention_out_norm"]) if decoder.sandwich else y)
+    y = norm(decoder, x, weights["mlp_norm"])
     y = maps("down", _activation(decoder.activation, maps("gate", y)) * maps("up", y))
-    return x + (_norm(decoder, y, weights["mlp_out_norm"]) if decoder.sandwich else y), kv
-
-
-def _attention(decoder, maps, x, turn, mask, kv, number, at):
-    """Grouped-query attention of `x [B, T, D]` to itself, or to the cache that its keys and values are written to."""
-    batch, length = x.shape[:2]
-    q, k, v = (maps(name, x).reshape(batch, length, -1, decoder.head_dim) for name in ("q", "k", "v"))
-    if decoder.qk_norm:
-        q, k = _norm(decoder, q, maps.weights["q_norm"]), _norm(decoder, k, maps.weights["k_norm"])
-    q, k = rotate(q, *turn), rotate(k, *turn)
-    if kv is not None:
-        kv = tuple(_write(old, new, number, at) for old, new in zip(kv, (k, v), strict=True))
-        k, v = (jax.lax.dynamic_index_in_dim(all_layers, number, keepdims=False) for all_layers in kv)
-    q = q.reshape(batch, length, decoder.kv_heads, decoder.groups, decoder.head_dim)
-    # Keys and values first: XLA's products on CPUs are up to eight times as fast that way round.
-    scores = jnp.einsum("bskh,btkgh->bkgts", k.astype(q.dtype), q, preferred_element_type=jnp.float32)
-    scores = _cap(scores * decoder.score_scale, decoder.attention_cap)
-    weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, MASKED), axis=-1)
-    y = jnp.einsum("bskh,bkgts->btkgh", v.astype(x.dtype), weights.astype(x.dtype))
-    return maps("o", y.reshape(batch, length, -1)), kv
-
-
-def _write(cache: Array, new: Array, number: Array, at: Any) -> Array:
-    """`cache [N, B, S, ...]` with `new [B, T, ...]` at layer `number`, slots `at` and following."""
-    start = (number, 0, jnp.asarray(at, number.dtype), 0, 0)
-    return jax.lax.dynamic_update_slice(cache, new[None].astype(cache.dtype), start)
-
-
-def _mask(q_positions: Array, k_positions: Array, window: int | None) -> Array:
-    """What queries `[B, T]` see of keys `[B, S]`: boolean `[B, T, S]`."""
-    q, k = q_positions[:, :, None], k_positions[:, None, :]
-    seen = (k >= 0) & (k <= q)
-    return seen if window is None else seen & (q - k < window)
-
-
-def _norm(decoder: Decoder, x: Array, scale: Array) -> Array:
-    """Root-mean-square norm over the last axis, in float32."""
-    wide = x.astype(jnp.float32)
-    wide = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + decoder.norm_eps)
-    if decoder.norm_offset:
-        return (wide * (1.0 + scale.astype(jnp.float32))).astype(x.dtype)
-    return wide.astype(x.dtype) * scale
+    return x + (norm(decoder, y, weights["mlp_out_norm"]) if decoder.sandwich else y), kv
 
 
 def _activation(name: str, x: Array) -> Array:
     """The activation of an MLP's gate."""
     return jax.nn.silu(x) if name == "silu" else jax.nn.gelu(x, approximate=name == "gelu_tanh")
-
-
-def _cap(x: Array, cap: float | None) -> Array:
-    """`cap tanh(x / cap)`."""
-    return x if cap is None else cap * jnp.tanh(x / cap)
 
 
 def _distinct(entries: tuple) -> tuple[tuple, Array]:

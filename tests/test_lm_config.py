@@ -1,0 +1,227 @@
+"""Configurations of language-model runs: what each key becomes, and one sentence for every mistake."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lm_small import CONFIG, decoder, make_model, make_world
+
+from nashpo.learners import losses
+from nashpo.lm import judges, read_config
+from nashpo.lm.config.estimate import estimated
+from nashpo.lm.decoder import LoRA, init_adapter
+from nashpo.lm.files import save_adapter
+from nashpo.lm.prompts import Prompts
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture
+def read(world):
+    """Reads the configuration with a table replaced, added to, or left out (None)."""
+
+    def reader(**tables):
+        return read_config(world / "run.toml", tables)
+
+    return reader
+
+
+def test_defaults_fill_a_short_file(world):
+    setup = read_config(world / "run.toml")
+    assert setup.folder == world / "run"
+    assert (setup.steps, setup.first_beta, setup.learner.updates) == (3, 0.1, 1)
+    assert isinstance(setup.learner.loss, losses.SquaredGains)
+    assert setup.plan.dtype == "float32" and setup.plan.lora is None
+    assert len(setup.asked.held_out) == 4 and setup.asked.weights.sum() == pytest.approx(1.0)
+    assert setup.evaluation.every == 2 and setup.evaluation.rows.tolist() == [8, 9, 10, 11]
+    assert setup.decoding.end == (3,)
+
+
+def test_the_start_is_the_checkpoint_and_the_reference_is_the_start(read):
+    setup = read()
+    assert setup.start.params["embed"].dtype == jnp.float32
+    assert setup.reference is setup.start and setup.game.reference is setup.start
+
+
+def test_an_adapter_shares_its_weights_with_its_reference(read):
+    setup = read(model={"lora": {"rank": 2, "targets": ["q_proj", "v"]}})
+    assert setup.plan.lora == LoRA(2, 4.0, ("q", "v"))
+    assert setup.reference.params == {} and setup.reference.base is setup.start.base
+    assert setup.learner.learning_rate == 0.01
+
+
+def test_training_may_go_on_from_an_adapter_and_keep_it_as_the_reference(world, read):
+    lora = LoRA(2, 4.0, ("q",))
+    adapter = init_adapter(decoder(), lora, jax.random.key(3), jnp.bfloat16)
+    save_adapter(world / "adapter", decoder(), lora, adapter, base=world / "model")
+    setup = read(model={"adapter": "adapter"})
+    assert setup.plan.lora == lora and setup.start.params["q"]["a"].dtype == jnp.float32
+    assert setup.reference is setup.start
+    assert read(model={"adapter": "adapter", "reference": "model"}).reference.params == {}
+    with pytest.raises(ValueError, match="leave lora out"):
+        read(model={"adapter": "adapter", "lora": 4})
+
+
+def test_another_reference_is_loaded(read):
+    setup = read(model={"reference": "other"})
+    assert not np.array_equal(setup.reference.params["embed"], setup.start.params["embed"])
+
+
+def test_iterated_goes_through_all_prompts_in_minibatches(read):
+    learner = read(learner={"regime": "iterated", "prompts": 8, "minibatch": 2, "passes": 3}).learner
+    assert (learner.prompts, learner.minibatch, learner.updates) == (8, 2, 12)
+
+
+def test_every_loss_has_a_name(read):
+    for name, solver in (("pair_label", "inpo"), ("dpo", "iterative_dpo"), ("policy_gradient", "inpo")):
+        assert read(learner={"loss": name}, algorithm={"solver": solver, "eta": 1.0}).learner.loss is not None
+    assert read(learner={"loss": {"name": "cdpo", "smoothing": 0.1}}).learner.loss.smoothing == 0.1
+    assert isinstance(read(algorithm={"solver": "iterative_dpo"}).learner.loss, losses.DPO)
+
+
+def test_the_learner_takes_its_parts(read):
+    learner = read(
+        learner={
+            "gains": {"name": "fresh", "count": 3},
+            "sampler": "reference",
+            "optimizer": {"name": "adamw", "b2": 0.95},
+            "weight_decay": 0.1,
+            "clip": 0,
+            "per_token": True,
+        }
+    )
+    assert learner.start.reduction == "mean"
+    assert learner.learner.gains.count == 3 and type(learner.learner.sampler).__name__ == "FromReference"
+    assert learner.learner.optimizer.clip is None
+    assert dict(learner.learner.optimizer.settings) == {"b2": 0.95, "weight_decay": 0.1}
+
+
+def test_schedules_are_as_long_as_the_run(read):
+    cosine = {"schedule": "cosine_decay_schedule", "init_value": 1.0}
+    setup = read(learner={"learning_rate": cosine}, algorithm={"beta": cosine, "eta": cosine}, run={"steps": 10})
+    assert setup.beta(0) == 1.0 and setup.beta(10) == pytest.approx(0.0, abs=1e-6)
+    assert setup.first_beta == 1.0
+    assert setup.learner.learning_rate == setup.beta
+    assert setup.rule.eta(0.1, 5) == pytest.approx(0.5)
+
+
+def test_stop_texts_and_long_prompts(world, read):
+    assert read(generation={"stop": ["blue"]}).decoding.end == (3, 9)
+    (world / "long.jsonl").write_text('{"prompt": "red red red red"}\n' + (world / "prompts.jsonl").read_text())
+    with pytest.raises(ValueError, match=r"long\.jsonl: line 1: the prompt has 5 tokens, more than longest=3"):
+        read(data={"prompts": "long.jsonl", "longest": 3})
+    assert len(read(data={"prompts": "long.jsonl", "longest": 3, "overlong": "drop"}).asked.prompts) == 12
+    assert read(data={"prompts": "long.jsonl", "longest": 3, "overlong": "truncate"}).asked.contexts.shape == (13, 3)
+
+
+def test_held_out_prompts_may_be_a_file_and_prompts_a_pattern(world, read):
+    setup = read(data={"prompts": ["prompts*.jsonl"], "held_out": "prompts.jsonl"})
+    assert setup.asked.held_out.tolist() == list(range(12, 24))
+
+
+def test_judges_of_every_kind(world, read):
+    make_model(world / "reward", seed=2, heads={"score": jnp.ones((1, 16))})
+    reward = {"kind": "reward", "path": str(world / "reward"), "temperature": 2.0}
+    members = [reward | {"weight": 3.0}, {"kind": "function", "function": "small_judge:prefer"}]
+    config = {"kind": "ensemble", "members": members, "cache": "verdicts", "unfinished_penalty": 0.25}
+    setup = read_config({**_tables(world), "judge": config | {"cache": str(world / "verdicts")}})
+    assert isinstance(setup.judge, judges.Cached) and isinstance(setup.judge.judge, judges.Ensemble)
+    assert setup.judge.judge.weights.tolist() == [0.75, 0.25]
+    assert setup.game.oracle.unfinished_penalty == 0.25
+    assert estimated(setup).parts
+
+
+def _tables(world, **changes):
+    import tomllib
+
+    tables = tomllib.loads(CONFIG)
+    tables["model"]["path"] = str(world / "model")
+    tables["data"]["prompts"] = str(world / "prompts.jsonl")
+    return {**tables, **changes}
+
+
+def test_a_mapping_may_hold_prompts_and_a_judge(world):
+    judge = judges.Function(lambda prompts, left, right: [0.5 for _ in left])
+    tables = _tables(world, data={"prompts": Prompts.of(["red"] * 8)}, judge=judge)
+    setup = read_config(tables)
+    assert setup.judge is judge and setup.folder is None and len(setup.evaluation.rows) == 8
+
+
+def test_the_config_of_a_run_is_a_configuration(world, read, tmp_path):
+    setup = read(run={"steps": 7})
+    folder = tmp_path / "moved"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(setup.described()))
+    again = read_config(folder / "config.json")
+    assert again.steps == 7 and again.folder == folder and again.plan.path == world / "model"
+    assert {"nashpo", "jax", "transformers"} <= set(setup.described()["versions"])
+
+
+MISTAKES = [
+    ("modle", "path", "model", "run.toml: modle is not known; did you mean 'model'?"),
+    ("model", "pth", "model", "model.pth is not known; did you mean 'path'?"),
+    ("model", "path", "nowhere", "line 2: model.path: "),
+    ("model", "dtype", "float8", "model.dtype is 'float8', but must be one of float32, bfloat16, float16."),
+    ("model", "lora", "yes", "model.lora is 'yes', but must be true, a rank, or {rank = 16, alpha = 32}."),
+    ("model", "lora", {"rnk": 3}, "model.lora.rnk is not known; did you mean 'rank'?"),
+    ("model", "lora", {"targets": ["key"]}, "targets holds 'key'"),
+    ("data", "prompts", "none.jsonl", "line 5: data.prompts is 'none.jsonl', but there is no such file"),
+    ("data", "held_out", 12, "line 6: data.held_out is 12, but there are 12 prompts; leave some."),
+    ("data", "overlong", "drop", "needs longest: write longest = 1024."),
+    ("judge", "kind", "funtcion", "line 9: judge.kind is 'funtcion': there is no such judge; did you mean 'function'?"),
+    ("judge", "function", "small_judge:prefr", "has no 'prefr'; did you mean 'prefer'?"),
+    ("judge", "fnction", "x", "judge.fnction is not known; did you mean 'function'?"),
+    ("judge", "retries", -1, "judge.retries is -1, but must be a whole number, 0 or more."),
+    ("algorithm", "solver", "impo", "did you mean"),
+    ("algorithm", "solver", "regret_matching", "needs responses that can be listed"),
+    ("algorithm", "eta", [0.1, 0.2], "here there is one run, so give one number."),
+    ("algorithm", "eta", -1, "algorithm.eta is -1, but must be a number above 0"),
+    ("algorithm", "beta", {"schedule": "cosine"}, "there is no such schedule"),
+    ("algorithm", "beta", {"schedule": "cosine_decay_schedule", "init_vale": 1}, "did you mean 'init_value'?"),
+    ("learner", "loss", "sqared", "learner.loss is 'sqared': there is no such loss; did you mean 'squared'?"),
+    ("learner", "gains", {"name": "fresh", "cont": 2}, "did you mean 'count'?"),
+    ("learner", "optimizer", "admw", "optax has no such optimizer; did you mean 'adamw'?"),
+    ("learner", "learning_rate", "fast", "learner.learning_rate is 'fast', but must be a number above 0"),
+    ("learner", "passes", 2, 'belongs to regime = "iterated"'),
+    ("learner", "minibatch", 1.5, "learner.minibatch is 1.5, but must be a whole number, 1 or more."),
+    ("generation", "stop", ["red green"], "has 'red green', which is 2 tokens"),
+    ("generation", "top_p", 2, "generation.top_p is 2, but must be a number above 0 and at most 1."),
+    ("evaluation", "prompts", 3, "evaluation.prompts is 3, but must be a whole number, 4 or more."),
+    ("run", "steps", 0, "line 29: run.steps is 0, but must be a whole number, 1 or more."),
+    ("run", "export", "all", "run.export is 'all', but must be one of auto, adapter, merged, full, none."),
+    ("mesh", "fsdp", 0, "mesh.fsdp is 0, but must be a whole number, 1 or more."),
+]
+
+
+@pytest.mark.parametrize(("table", "name", "value", "said"), MISTAKES)
+def test_every_mistake_is_one_sentence(read, table, name, value, said):
+    with pytest.raises(ValueError) as caught:
+        read(**{table: {name: value}})
+    message = str(caught.value)
+    assert said in message and message.endswith((".", "?")) and "\n" not in message
+    assert "run.toml" in message
+
+
+def test_what_is_missing_is_named(world):
+    tables = _tables(world)
+    for name, said in (("model", "[model] with path"), ("judge", "[judge] with kind"), ("run", "[run] with steps")):
+        with pytest.raises(ValueError) as caught:
+            read_config({key: table for key, table in tables.items() if key != name})
+        assert said in str(caught.value)
+
+
+def test_prompts_that_are_empty_or_need_a_template_are_named(world, read):
+    (world / "empty.jsonl").write_text('{"prompt": "red"}\n{"prompt": " "}\n')
+    with pytest.raises(ValueError, match=r"empty\.jsonl: line 2: the prompt is empty"):
+        read(data={"prompts": "empty.jsonl"})
+    shutil.copytree(world / "model", world / "plain")
+    (world / "plain" / "chat_template.jinja").unlink()
+    (world / "chat.jsonl").write_text('{"messages": [{"role": "user", "content": "red"}]}\n')
+    with pytest.raises(ValueError, match=r"chat\.jsonl: line 1: the tokenizer has no chat template"):
+        read(model={"path": "plain"}, data={"prompts": "chat.jsonl", "held_out": 0})
