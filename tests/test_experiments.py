@@ -28,10 +28,10 @@ LONG = {
 """Experiments that compile for more than a few seconds even when they run short."""
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
+def run(*arguments: str, script: str = "tabular.py") -> subprocess.CompletedProcess:
     paths = [str(ROOT), str(ROOT / "games"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(BENCHMARKS / "tabular.py"), "--smoke", *arguments]
+    command = [sys.executable, str(BENCHMARKS / script), "--smoke", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
@@ -78,6 +78,15 @@ def test_processes_are_measured(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = {row["what"]: row["value"] for row in json.loads((tmp_path / "figures.json").read_text())["rows"]}
     assert rows["import nashpo"] > 0 and rows["peak of the same program with 2 responses"] > 0
+
+
+@pytest.mark.slow
+def test_language_models_are_measured_without_peers_and_without_a_gpu(tmp_path):
+    done = run("--sections", "generation,memory,gpu", "--json", str(tmp_path / "figures.json"), script="lm.py")
+    assert done.returncode == 0, done.stderr
+    rows = {row["what"]: row["value"] for row in json.loads((tmp_path / "figures.json").read_text())["rows"]}
+    assert rows["memory: in chunks, layers made again"] < rows["memory: all logits at once"] / 3
+    assert np.isnan(rows["GPU"])
 
 
 def test_unknown_section_is_named():

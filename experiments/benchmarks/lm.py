@@ -10,6 +10,7 @@ README.md explains the figures.
 """
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sections import Section
 from sections import run as run_sections
 
 SIZES = {"layers": 4, "width": 256, "vocabulary": 4096, "prompt": 32, "new": 64, "batch": 16}
@@ -31,6 +33,10 @@ MEMORY = {"layers": 8, "width": 256, "vocabulary": 32_000, "batch": 8, "length":
 def line(what: str, value: float, unit: str, note: str = "") -> str:
     """One figure."""
     return f"  {what:<66}{value:9.4g} {unit:<10}{note}"
+
+
+class PeerError(RuntimeError):
+    """The peer is not installed, or failed."""
 
 
 class Peer:
@@ -65,10 +71,10 @@ class Peer:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the peer ended: {self._told.read_text()[-300:]}")
+            raise PeerError((self._told.read_text().splitlines() or ["it ended"])[-1])
         found = json.loads(answer)
         if "failed" in found:
-            raise RuntimeError(f"the peer failed: {found['failed']}")
+            raise PeerError(found["failed"])
         return found
 
 
@@ -220,7 +226,23 @@ def gpu(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     return figures(repeats, smoke)
 
 
-SECTIONS = {"generation": generation, "nash_md": nash_md, "online_dpo": online_dpo, "memory": memory, "gpu": gpu}
+def against_peer(section: Section) -> Section:
+    """The section, or one line that says why there is nothing to compare with."""
+
+    def run(repeats: int, smoke: bool) -> list[dict[str, Any]]:
+        try:
+            return section(repeats, smoke)
+        except PeerError as error:
+            return [{"what": f"{section.__name__}: not measured", "value": math.nan, "unit": "", "note": str(error)}]
+
+    return run
+
+
+SECTIONS: dict[str, Section] = {
+    **{part.__name__: against_peer(part) for part in (generation, nash_md, online_dpo)},
+    "memory": memory,
+    "gpu": gpu,
+}
 
 if __name__ == "__main__":
     run_sections(__doc__, SECTIONS, line, repeats=5)
