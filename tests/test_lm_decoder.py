@@ -103,6 +103,25 @@ def test_slots_may_be_written_in_any_order():
         np.testing.assert_allclose(states[:, 0], whole[:, t], rtol=0, atol=2e-6)
 
 
+def test_queries_in_parts_are_the_same(monkeypatch):
+    params = weights(RICH)
+    places = PLACES.at[1].add(-2).clip(-1)
+    real = places[..., None] >= 0
+
+    def both():
+        def states(params):
+            return jnp.where(real, hidden(RICH, params, TOKENS, places)[0], 0.0)
+
+        return jax.jit(states)(params), jax.jit(jax.grad(lambda params: jnp.sum(states(params) ** 3)))(params)
+
+    whole = both()
+    monkeypatch.setattr("nashpo.lm.decoder.attention.QUERIES", 3)
+    parts = both()
+    assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True))
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+
+
 def test_remat_changes_no_gradient():
     params = weights(RICH)
     places = PLACES.at[1].set(-1)
