@@ -87,20 +87,20 @@ class Peer:
         )
 
     def generate(self, times: int) -> list[float]:
-        """CPU-seconds of `generate` with its cache: a batch of prompts, the tokens of a step."""
+        """CPU-seconds of `generate` with its cache after one that is not counted: a batch of prompts, a step's tokens."""
         if not hasattr(self, "generator"):
             self.generator = Qwen2ForCausalLM.from_pretrained(self.folder / "policy").eval()
         batch, new = self.prompts[: self.sizes["batch"]], self.sizes["new"]
         settings = transformers.GenerationConfig(do_sample=True, top_k=0, max_new_tokens=new, pad_token_id=0)
         self.generator.generation_config = settings
         seconds = []
-        for _ in range(times):
+        for _ in range(times + 1):
             begin = time.process_time()
             with torch.inference_mode():
                 said = self.generator.generate(batch, attention_mask=torch.ones_like(batch), generation_config=settings)
             seconds.append(time.process_time() - begin)
             assert said.shape[1] == batch.shape[1] + new
-        return seconds
+        return seconds[1:]
 
     def train(self, what: str, times: int) -> list[float]:
         """CPU-seconds of steps of a trainer after one that is not counted."""
