@@ -87,7 +87,7 @@ class Peer:
         )
 
     def generate(self, times: int) -> list[float]:
-        """CPU-seconds of `generate` with its cache after one that is not counted: a batch of prompts, a step's tokens."""
+        """CPU-seconds of `generate` with its cache, a batch of prompts, after one that is not counted."""
         if not hasattr(self, "generator"):
             self.generator = Qwen2ForCausalLM.from_pretrained(self.folder / "policy").eval()
         batch, new = self.prompts[: self.sizes["batch"]], self.sizes["new"]
