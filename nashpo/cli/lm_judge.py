@@ -67,8 +67,8 @@ def _answers(options: SimpleNamespace) -> int:
     from nashpo.cli.output import write
     from nashpo.lm.judges import matrix
 
-    prompts, answers = read_answers(options.inputs[0], options.key)
     judge, lines = load_judge(options), []
+    prompts, answers = read_answers(options.inputs[0], options.key)
     for prompt, row in zip(prompts, answers, strict=True):
         table = matrix(judge, [prompt], [row])[0]
         lines.append(json.dumps({"prompt": prompt, "answers": row, "matrix": table.tolist()}, ensure_ascii=False))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     name="lm train",
-    summary="Train a language model against a judge, as a TOML file says; the same command goes on where it stopped.",
+    summary="Train a language model, as a TOML file says; the same command goes on where it stopped.",
     positional=(Option("file", text, "a TOML file, see below; or the config.json of a run", "", "CONFIG", True),),
     options=(
         Option("steps", count(1), "steps to take, instead of the file's", metavar="N"),
@@ -30,7 +30,7 @@ COMMAND = Command(
         Option("force", yes_or_no, "run even if the memory is estimated not to suffice", False),
     ),
     epilog="""  [model]                      path; adapter (PEFT, to start from), reference (default: what it
-  path = "Qwen2.5-0.5B"        starts from), dtype, remat, chunk; without lora all weights are trained
+  path = "Qwen2.5-0.5B"        starts from), dtype, remat, chunk; without lora all weights train
   lora = {rank = 16}           {rank, alpha, targets, rslora}
   [data]                       key, longest, overlong = "error" | "drop" | "truncate",
   prompts = "prompts.jsonl"    held_out (how many of the last, or a file): prompts to measure on
@@ -138,7 +138,8 @@ def _train(screen: "Screen", setup: "Setup") -> int:
     except KeyboardInterrupt:
         return complain(f"interrupted; {_kept(setup)}", INTERRUPTED)
     except (RuntimeError, OSError) as error:
-        return complain(f"{str(error).rstrip('.')}. {_kept(setup).capitalize()}", FAILED)
+        kept = _kept(setup)
+        return complain(f"{str(error).rstrip('.')}. {kept[0].upper()}{kept[1:]}", FAILED)
     _show(screen, setup, trained)
     return OK
 
