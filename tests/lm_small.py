@@ -67,10 +67,10 @@ def decoder(**changes) -> Decoder:
     return Decoder("llama", vocabulary=len(WORDS) + 7, **(sizes | changes))
 
 
-def make_model(folder: Path, seed: int, heads=None, **changes) -> Path:
+def make_model(folder: Path, seed: int, extra=None, **changes) -> Path:
     """A checkpoint with its tokenizer."""
     found = decoder(**changes)
-    save(folder, found, init_params(found, jax.random.key(seed), scale=0.3), heads=heads)
+    save(folder, found, init_params(found, jax.random.key(seed), scale=0.3), heads=extra)
     tiny_tokenizer(WORDS).save(folder)
     return folder
 

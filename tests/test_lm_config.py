@@ -126,7 +126,7 @@ def test_held_out_prompts_may_be_a_file_and_prompts_a_pattern(world, read):
 
 
 def test_judges_of_every_kind(world, read):
-    make_model(world / "reward", seed=2, heads={"score": jnp.ones((1, 16))})
+    make_model(world / "reward", seed=2, extra={"score": jnp.ones((1, 16))})
     reward = {"kind": "reward", "path": str(world / "reward"), "temperature": 2.0}
     members = [reward | {"weight": 3.0}, {"kind": "function", "function": "small_judge:prefer"}]
     config = {"kind": "ensemble", "members": members, "cache": "verdicts", "unfinished_penalty": 0.25}

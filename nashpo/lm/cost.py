@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from nashpo.learners.descent import start_descent
 from nashpo.lm.decoder import Decoder, LoRA, init_adapter, init_params
+from nashpo.lm.decoder.attention import QUERIES
 
 _FLOAT = 4
 """Bytes of float32, in which scores, norms and logits are."""
@@ -140,21 +141,29 @@ def optimizer_bytes(shape: Shape, optimizer: Any) -> int:
 
 
 def layer_bytes(shape: Shape, rows: int) -> float:
-    """What is inside one layer, read whole: queries, keys, scores and the MLP of `rows` texts."""
+    """What is inside one layer that reads `rows` texts whole, but for scores: queries, keys, values and the MLP."""
     d, length = shape.decoder, shape.context + shape.new_tokens
     wide = 2 * (d.heads + d.kv_heads) * d.head_dim + 4 * d.inner
-    each = wide * shape.item + 6 * d.width * _FLOAT
-    return rows * length * each + 3 * _FLOAT * rows * d.heads * length**2
+    return rows * length * (wide * shape.item + 6 * d.width * _FLOAT)
+
+
+def score_bytes(shape: Shape, rows: int) -> float:
+    """Attention scores of one layer, of as many queries as are scored at a time."""
+    length = shape.context + shape.new_tokens
+    return 3 * _FLOAT * rows * shape.decoder.heads * min(length, QUERIES) * length
 
 
 def fit_bytes(shape: Shape) -> dict[str, float]:
     """What a gradient step makes: activations and logits of one piece, by name.
 
-    With `remat` the states between layers are kept and one layer is open at a time, else all of them are.
+    With `remat` the states between layers are kept and one layer is open at a time, else all of them are; scores of
+    more than QUERIES queries are never kept.
     """
     d, length = shape.decoder, shape.context + shape.new_tokens
     between = d.layers * shape.rows * length * d.width * shape.item
-    inside = layer_bytes(shape, shape.rows) * (1 if shape.remat else d.layers)
+    opened = 1 if shape.remat else d.layers
+    scored = opened if length <= QUERIES else 1
+    inside = opened * layer_bytes(shape, shape.rows) + scored * score_bytes(shape, shape.rows)
     logits = 3 * _FLOAT * shape.rows * min(shape.chunk, shape.new_tokens) * d.vocabulary
     return {"activations": between + inside, "logits": logits}
 

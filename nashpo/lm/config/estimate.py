@@ -13,6 +13,7 @@ from nashpo.lm.cost import (
     layer_bytes,
     nbytes,
     optimizer_bytes,
+    score_bytes,
     trained_of,
     weights_of,
 )
@@ -81,6 +82,7 @@ def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[P
     measured = 0 if setup.evaluation is None else len(setup.evaluation.rows) * setup.evaluation.responses
     most = shape._replace(collected=max(shape.collected, measured))
     reading = shape._replace(rows=most.collected)
+    reading_bytes = layer_bytes(shape, most.collected) + score_bytes(shape, most.collected)
     head = 3 * 4 * most.collected * shape.decoder.vocabulary
     return [
         (
@@ -93,7 +95,7 @@ def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[P
             Part("logits", head / batch, fewer),
         ),
         (
-            Part("activations", layer_bytes(shape, most.collected) / batch, fewer),
+            Part("activations", reading_bytes / batch, fewer),
             Part("logits", fit_bytes(reading)["logits"] / batch, "a smaller chunk, or fewer prompts or responses"),
         ),
     ]

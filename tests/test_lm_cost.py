@@ -1,0 +1,113 @@
+"""The memory of a run, estimated from shapes, against what XLA says of the compiled gradient step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lm_small import decoder, make_world
+
+from nashpo.learners.fitting import fit_samples
+from nashpo.learners.losses import SquaredGains
+from nashpo.learners.losses.base import Samples, Terms
+from nashpo.lm import Decoding, LanguageModel, LoRA, read_config
+from nashpo.lm.config.estimate import copies, estimated, shape_of
+from nashpo.lm.config.parts import Optimizer
+from nashpo.lm.cost import (
+    Shape,
+    cache_bytes,
+    device_memory,
+    fit_bytes,
+    nbytes,
+    optimizer_bytes,
+    trained_of,
+    weights_of,
+)
+from nashpo.lm.decoder import empty_cache
+from nashpo.lm.learner import Generated
+
+PROMPTS, COUNT, CONTEXT, NEW = 4, 2, 24, 24
+LEARNER = Generated(1e-3, optimizer=Optimizer("adamw", (), 1.0), prompts=PROMPTS, responses=COUNT)
+
+
+def compiled(shape):
+    """XLA's account of one gradient step of these sizes."""
+    trained, frozen = trained_of(shape), weights_of(shape) if shape.lora else {}
+    contexts = np.ones((PROMPTS, shape.context), np.int32)
+    floats = jax.ShapeDtypeStruct((PROMPTS, COUNT), jnp.float32)
+    pair, weights = jax.ShapeDtypeStruct((PROMPTS, 1), jnp.int32), jax.ShapeDtypeStruct((PROMPTS,), jnp.float32)
+    tokens = jax.ShapeDtypeStruct((PROMPTS, COUNT, NEW), jnp.int32)
+    rows = jax.ShapeDtypeStruct((PROMPTS,), jnp.int32)
+    ones = jax.ShapeDtypeStruct((PROMPTS, 1), jnp.float32)
+    samples = Samples(rows, weights, tokens, floats, floats, floats, pair, pair, ones, None)
+
+    def fit(params, base, state, samples, key):
+        model = LanguageModel(
+            params, base, contexts, shape.decoder, Decoding(NEW, end=(3,)), shape.lora, shape.chunk, shape.remat
+        )
+        terms = Terms(0.5, 0.1, 0.5, "win_rate")
+        return fit_samples(LEARNER, 1e-3, SquaredGains(), model.with_params, params, state, samples, terms, key)
+
+    state = jax.eval_shape(lambda params: LEARNER.optimizer(1e-3).init(params), trained)
+    return jax.jit(fit).lower(trained, frozen, state, samples, jax.random.key(0)).compile().memory_analysis()
+
+
+def small(lora, remat):
+    sizes = {"width": 32, "layers": 3, "heads": 4, "kv_heads": 2, "head_dim": 8, "inner": 96}
+    rows = PROMPTS * COUNT
+    return Shape(decoder(**sizes), lora, jnp.float32, CONTEXT, NEW, rows, rows, COUNT, chunk=8, remat=remat)
+
+
+@pytest.mark.parametrize(("lora", "remat"), [(None, True), (LoRA(4, 8.0), False)], ids=["weights", "adapter"])
+def test_the_estimate_is_within_a_factor_of_two_of_the_compiled_step(lora, remat):
+    shape = small(lora, remat)
+    found = compiled(shape)
+    trained, state = nbytes(trained_of(shape)), optimizer_bytes(shape, LEARNER.optimizer)
+    held = trained + state + (nbytes(weights_of(shape)) if lora else 0)
+    assert found.argument_size_in_bytes == pytest.approx(held, rel=0.05)
+    assert found.output_size_in_bytes == pytest.approx(trained + state, rel=0.05)
+    guess = sum(fit_bytes(shape).values()) + 2 * trained
+    assert guess / 2 < found.temp_size_in_bytes < guess * 2
+
+
+def test_caches_are_counted_as_they_are_made():
+    shape = small(None, True)._replace(mixed=2)
+    made = nbytes(empty_cache(shape.decoder, shape.collected, CONTEXT + NEW)._replace(positions=jnp.zeros(0)))
+    read = nbytes(empty_cache(shape.decoder, PROMPTS, CONTEXT)._replace(positions=jnp.zeros(0)))
+    assert cache_bytes(shape) == 2 * (made + read)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("cost"))
+
+
+def test_policies_are_counted_by_the_rule(world):
+    def count(**algorithm):
+        return copies(read_config(world / "run.toml", {"algorithm": algorithm}))
+
+    # The reference, the policy of now, and the one that the stage writes; EGPO writes two, and a past has its own.
+    assert (count(solver="inpo"), count(solver="egpo")) == (3, 4)
+    assert count(solver="mnpo", history=[0.5, 0.5]) == 3 + 1
+    assert count(solver="spo") == 3 + 3
+
+
+def test_what_makes_a_run_smaller_does_so_in_the_estimate(world):
+    def total(**tables):
+        return estimated(read_config(world / "run.toml", tables)).total
+
+    whole = total()
+    assert total(model={"lora": 2}) < whole
+    assert total(learner={"microbatch": 1}) < whole
+    assert total(generation={"new_tokens": 2}) < whole
+    assert total(model={"remat": False}) > whole
+    assert total(model={"reference": "other"}) > whole
+
+
+def test_the_largest_parts_are_named_with_what_to_change(world):
+    cost = estimated(read_config(world / "run.toml"))
+    assert shape_of(read_config(world / "run.toml")).rows == 8
+    assert cost.limit == device_memory()[0] and cost.limit > 2**28
+    cost.check()
+    refused = type(cost)(cost.resident, cost.moment, 1000.0, "gpu")
+    with pytest.raises(ValueError, match=r"the run needs about .* and gpu has 1\.0 KiB: .* helps\)"):
+        refused.check()
