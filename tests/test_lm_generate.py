@@ -143,16 +143,12 @@ def test_completions_stop_at_any_end_token_and_hold_it(sampled):
 
 def test_a_draw_does_not_depend_on_other_rows_draws_or_padding(sampled):
     parts, found = sampled
-    contexts = left_padded(PROMPTS, 9)
-    fewer = generate(LLAMA, None, parts, [0.6, 0.4], contexts[:2], jax.random.key(5), 2, FILTERED)
-    assert np.array_equal(fewer.tokens, found.tokens[:2, :2])
+    contexts, longer = left_padded(PROMPTS, 9), dataclasses.replace(FILTERED, new_tokens=9)
+    fewer = generate(LLAMA, None, parts, [0.6, 0.4], contexts[:2], jax.random.key(5), 2, longer)
+    assert np.array_equal(fewer.tokens[..., :6], found.tokens[:2, :2])
     rows = jnp.stack([jax.random.fold_in(jax.random.key(5), b) for b in (2, 1)])
     swapped = generate(LLAMA, None, parts, [0.6, 0.4], contexts[[2, 1]], rows, 2, FILTERED)
     assert np.array_equal(swapped.tokens, found.tokens[jnp.array([2, 1]), :2])
-    longer = generate(
-        LLAMA, None, parts, [0.6, 0.4], contexts, jax.random.key(5), 2, dataclasses.replace(FILTERED, new_tokens=9)
-    )
-    assert np.array_equal(longer.tokens[..., :6], found.tokens[:, :2])
     assert len(np.unique(found.tokens.reshape(-1, 6), axis=0)) > 8
 
 
