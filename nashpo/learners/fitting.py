@@ -14,10 +14,25 @@ from nashpo.typing import Array, Key
 class Steps(Protocol):
     """How samples are gone through: a learner, or a part of one."""
 
-    optimizer: Any
-    updates: int
-    minibatch: int | None
-    microbatch: int | None
+    @property
+    def optimizer(self) -> Any:
+        """A function from a learning rate to an optax transformation."""
+        ...
+
+    @property
+    def updates(self) -> int:
+        """How many gradient steps are taken."""
+        ...
+
+    @property
+    def minibatch(self) -> int | None:
+        """How many prompts a step sees; None for all."""
+        ...
+
+    @property
+    def microbatch(self) -> int | None:
+        """Over how many prompts at a time its gradient is computed; None for all at once."""
+        ...
 
 
 def fit_samples(

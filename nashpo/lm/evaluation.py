@@ -87,7 +87,8 @@ class Evaluation:
         here = policy.at(rows)
         numbers = np.arange(len(rows))
         log_pi = np.asarray(on_host(here.log_prob(numbers, responses)), np.float64)
-        log_ref = np.asarray(on_host(game.reference.at(rows).log_prob(numbers, responses)), np.float64)
+        reference: Any = game.reference
+        log_ref = np.asarray(on_host(reference.at(rows).log_prob(numbers, responses)), np.float64)
         filled = np.flatnonzero(rivals.steps >= 0)
         pool = np.concatenate([rivals.reference[None], rivals.past[filled]])
         wins = self._wins(game, rows, pool, responses)
@@ -110,7 +111,9 @@ class Evaluation:
         """How often completion k of rival m beats completion j of the policy, `[M, n, K, J]`; all asked at once."""
         members, count, each, length = pool.shape
         lefts = np.moveaxis(pool, 0, 1).reshape(count, members * each, length)
-        payoffs = np.asarray(compare_all(game.oracle.at(rows), None, np.arange(count), lefts, responses))
+        oracle: Any = game.oracle
+        key = jax.random.key(0)  # a judge of texts does not draw
+        payoffs = np.asarray(compare_all(oracle.at(rows), key, np.arange(count), lefts, responses))
         if not np.all(np.isfinite(payoffs)):
             raise JudgeError(
                 f"{int(np.sum(~np.isfinite(payoffs)))} of the judge's answers are not finite; mend the judge."

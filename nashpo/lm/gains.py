@@ -42,7 +42,8 @@ class EachJudge:
 
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
         """`[B, K]`."""
-        judges: tuple[Any, ...] = scene.game.oracle.players
+        oracle: Any = scene.game.oracle
+        judges = oracle.players
         total: Any = 0.0
         for index, opponent in enumerate(scene.stage.opponents):
             drawn, asked = jax.random.split(jax.random.fold_in(key, index))

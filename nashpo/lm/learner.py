@@ -19,6 +19,7 @@ from nashpo.learners.sampled_check import check_sizes, check_stages, completed
 from nashpo.learners.samplers import Scene
 from nashpo.lm.host import on_host
 from nashpo.lm.judges import JudgeError
+from nashpo.lm.mesh import by_rows, kept_there, mesh_of, shardings
 from nashpo.lm.pool import Pool
 from nashpo.oracles.base import VALUE
 from nashpo.policies.trained import parameters
@@ -125,9 +126,13 @@ class Generated:
             self.microbatch,
             VALUE[game.scale],
             stage.target,
+            shardings(start.params),
+            shardings(carry.optimizer),
         )
         fit = _fit_donated if self.donate and not stage.tentative else _fit
-        params, state, info = fit(how, rate, carry.optimizer, start.at(rows), self.loss, samples, terms, ordered)
+        small = start.at(rows).spread()
+        spread = by_rows(samples, mesh_of(start.parts))
+        params, state, info = fit(how, rate, carry.optimizer, small, self.loss, spread, terms, ordered)
         said = {"rows": rows, "responses": samples.responses, "gains": samples.gains, "labels": samples.labels}
         return Progress(state, carry.cursor + len(rows)), start.with_params(params), info | {"samples": said}
 
@@ -135,7 +140,8 @@ class Generated:
         self, key: Key, rows: Array, weights: Array, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game
     ) -> Samples:
         """What a stage needs from completions to the prompts `rows`, in NumPy."""
-        here = Game(game.oracle.at(rows), slots["reference"].at(rows), game.beta, weights)
+        oracle: Any = game.oracle
+        here = Game(oracle.at(rows), slots["reference"].at(rows), game.beta, weights)
         scene = Scene(start.at(rows), {name: policy.at(rows) for name, policy in slots.items()}, stage, here)
         recipe = Recipe(None, self.responses, self.sampler, self.gains, self.selection, self.loss)
         samples = on_host(collect(recipe, key, scene))
@@ -175,12 +181,17 @@ class _How(NamedTuple):
     microbatch: int | None
     value: float
     target: str
+    params: Any
+    """Where the parameters lie; None on one device."""
+    state: Any
+    """Where the optimizer's state lies."""
 
 
 def _descend(how: _How, rate: Any, state: Any, start: Any, loss: Any, samples: Samples, terms: Any, key: Key) -> Any:
-    terms = Terms(*terms, how.value, how.target)
+    terms = Terms(terms[0], terms[1], how.value, how.target)
     rate = how.schedule if rate is None else rate
-    return fit_samples(how, rate, loss, start.with_params, start.params, state, samples, terms, key)
+    params, state, info = fit_samples(how, rate, loss, start.with_params, start.params, state, samples, terms, key)
+    return kept_there(params, how.params), kept_there(state, how.state), info
 
 
 _fit = functools.partial(jax.jit, static_argnums=0)(_descend)

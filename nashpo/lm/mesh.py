@@ -38,8 +38,8 @@ def partition(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
 
     An axis whose size the mesh does not divide stays whole. `name` is as in `load`'s `place`, `layers.q` for example.
 
-    >>> partition("layers.o", (2, 8, 4), make_mesh())
-    PartitionSpec(None, 'tensor', 'fsdp')
+    >>> tuple(partition("layers.o", (2, 8, 4), make_mesh()))
+    (None, 'tensor', 'fsdp')
     """
     last = name.rsplit(".", 1)[-1]
     if last in ("embed", "head"):
@@ -55,8 +55,8 @@ def partition(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
 def placed(tree: Any, mesh: Mesh) -> Any:
     """A decoder's parameters on the devices of a mesh, each where `partition` wants it.
 
-    >>> placed({"embed": np.ones((4, 2))}, make_mesh())["embed"].sharding.spec
-    PartitionSpec('tensor', 'fsdp')
+    >>> tuple(placed({"embed": np.ones((4, 2))}, make_mesh())["embed"].sharding.spec)
+    ('tensor', 'fsdp')
     """
 
     def place(path: Any, leaf: Array) -> jax.Array:
@@ -102,6 +102,27 @@ def by_rows(tree: Any, mesh: Mesh | None) -> Any:
         return spread_as(leaf, NamedSharding(mesh, PartitionSpec(BATCH) if divides else PartitionSpec()))
 
     return jax.tree.map(place, tree)
+
+
+def shardings(tree: Any) -> tuple[Any, ...] | None:
+    """Where the leaves of a pytree lie, hashable; None where they are on one device.
+
+    >>> shardings({"embed": np.ones(2)}) is None
+    True
+    """
+    return None if mesh_of(tree) is None else tuple(leaf.sharding for leaf in jax.tree.leaves(tree))
+
+
+def kept_there(tree: Any, places: tuple[Any, ...] | None) -> Any:
+    """The same pytree, in a compiled program, with its leaves where `shardings` said that they lie.
+
+    >>> kept_there(1.0, None)
+    1.0
+    """
+    if places is None:
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    return structure.unflatten(map(jax.lax.with_sharding_constraint, leaves, places))
 
 
 def spread_as(leaf: Array, sharding: NamedSharding) -> jax.Array:

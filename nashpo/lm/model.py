@@ -12,7 +12,9 @@ from nashpo.lm.decoder import Decoder, LoRA, init_adapter, merge
 from nashpo.lm.files import Checkpoint
 from nashpo.lm.filters import Decoding
 from nashpo.lm.generate import Completions, Generator, Parts, generate
+from nashpo.lm.host import on_host
 from nashpo.lm.logprobs import completion_entropies, completion_log_probs
+from nashpo.lm.mesh import by_rows, mesh_of, replicated
 from nashpo.lm.sequences import cut_contexts, cut_responses, lengths, padded_to
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
@@ -136,6 +138,8 @@ class LanguageModel:
         if (key is None) == (adapter is None):
             raise ValueError("give a key for a fresh adapter, or an adapter that exists.")
         params = init_adapter(self.decoder, lora, key) if key is not None else adapter
+        mesh = mesh_of(self.params)
+        params = params if mesh is None else replicated(params, mesh)
         return dataclasses.replace(self, params=params, base=self.params, lora=lora)
 
     def merged(self) -> Any:
@@ -151,7 +155,11 @@ class LanguageModel:
 
     def at(self, rows: Array) -> "LanguageModel":
         """The model asked the prompts `rows` `[B]` only, which are numbers 0 to B - 1 then, in as little width."""
-        return dataclasses.replace(self, contexts=self._asked(rows))
+        return dataclasses.replace(self, contexts=self._cut(rows))
+
+    def spread(self) -> "LanguageModel":
+        """The model with its contexts spread over the devices that its weights are spread over."""
+        return dataclasses.replace(self, contexts=by_rows(self.contexts, mesh_of(self.parts)))
 
     def log_prob(self, prompts: Array, responses: Array) -> Array:
         """Log-probabilities `[B, K]` of completions `[B, K, T]` to prompt numbers `[B]`, by `reduction`."""
@@ -195,19 +203,21 @@ class LanguageModel:
         if len(forms) > 1:
             raise ValueError(f"the policies have adapters of {len(forms)} forms: those of a mixture share one.")
         parts = tuple(policy.parts for policy in policies)
-        lora = next(iter(forms), None)
-        return self.generator(self.decoder, lora, parts, weights, self._asked(prompts), key, count, self.decoding)
+        lora, mesh = next(iter(forms), None), mesh_of(parts)
+        contexts = by_rows(self._cut(prompts), mesh)
+        found = self.generator(self.decoder, lora, parts, weights, contexts, key, count, self.decoding)
+        return found if mesh is None else on_host(found)
 
     def _evaluated(self, measure: Any, prompts: Array, responses: Array) -> Array:
-        length = np.shape(responses)[-1]
-        if not isinstance(responses, Tracer):
-            responses = cut_responses(np.asarray(responses))
-        found = measure(
-            self.decoder, self.lora, self.parts, self._asked(prompts), responses, chunk=self.chunk, remat=self.remat
-        )
-        return padded_to(found, length)
+        length, traced = np.shape(responses)[-1], isinstance(responses, Tracer)
+        mesh = None if traced else mesh_of(self.parts)
+        if not traced:
+            responses = by_rows(cut_responses(np.asarray(responses)), mesh)
+        contexts = by_rows(self._cut(prompts), mesh)
+        found = measure(self.decoder, self.lora, self.parts, contexts, responses, chunk=self.chunk, remat=self.remat)
+        return padded_to(found if mesh is None else on_host(found), length)
 
-    def _asked(self, rows: Array) -> Array:
+    def _cut(self, rows: Array) -> Array:
         """The contexts of prompts `[B]`, cut to a bucket where they are known."""
         if isinstance(rows, Tracer) or isinstance(self.contexts, Tracer):
             return jnp.asarray(self.contexts)[rows]

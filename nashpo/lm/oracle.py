@@ -90,7 +90,7 @@ class TextOracle:
         return [self._text(row, {}) for row in np.asarray(on_host(responses))]
 
     def _unfinished(self, responses: np.ndarray) -> np.ndarray:
-        return ~np.isin(responses, np.asarray(self.text.end)).any(-1)
+        return np.asarray(~np.isin(responses, np.asarray(self.text.end)).any(-1))
 
     def _text(self, row: np.ndarray, known: dict[bytes, str]) -> str:
         name = row.tobytes()

@@ -119,7 +119,7 @@ def _train(
         done = found.steps
         state, rivals = run.restored(found.tree, state)
         if done > steps:
-            raise ValueError(f"{runs.folder.parent}: the run there has taken {done} steps, more than steps={steps}.")
+            raise ValueError(f"{records.folder}: the run there has taken {done} steps, more than steps={steps}.")
     else:
         row, rivals = run.measure(state, rivals, 0)
         records.measured({"step": 0, **row})
@@ -186,7 +186,7 @@ class _Run:
     def step(self, state: MirrorState, step: int) -> tuple[MirrorState, dict[str, float], list[dict[str, Any]]]:
         """The next state, what the learner says of the step, and the first completions of its stages."""
         new, info = self.solver.step(self.at(step), state, jax.random.fold_in(self.key, step))
-        info = dict(info)
+        info: dict[str, Any] = dict(info)
         samples = {name: info.pop(name) for name in list(info) if name.endswith("_samples")}
         row = {name: float(np.asarray(on_host(value))) for name, value in info.items()}
         self._check(new, row, step)
@@ -209,15 +209,18 @@ class _Run:
 
     def portable(self, state: MirrorState, rivals: Rivals | None) -> Any:
         """What a checkpoint holds: parameters and not what they share with the start."""
-        slots = {name: policy.params for name, policy in state.slots.items()}
-        average = None if state.average is None else (state.average.members, state.average.weights)
+        policies: dict[str, Any] = dict(state.slots)
+        slots = {name: policy.params for name, policy in policies.items()}
+        mean: Any = state.average
+        average = None if mean is None else (mean.members, mean.weights)
         return slots, average, state.carry, state.step, rivals
 
     def restored(self, tree: Any, state: MirrorState) -> tuple[MirrorState, Rivals | None]:
         """The state that was saved; `state` is one of the same run."""
         slots, average, carry, step, rivals = tree
-        policies = {name: state.slots[name].with_params(params) for name, params in slots.items()}
-        mean = state.average
+        was: dict[str, Any] = dict(state.slots)
+        policies = {name: was[name].with_params(params) for name, params in slots.items()}
+        mean: Any = state.average
         if mean is not None:
             mean = dataclasses.replace(mean, members=average[0], weights=average[1])
         return MirrorState(policies, mean, carry, step), rivals
@@ -244,7 +247,8 @@ class _Run:
         """Raise for a step that is not finite."""
         for name, value in row.items():
             if name.endswith(BAD_PARAMETER) and value >= 0:
-                path = parameter_paths(self.solver.last(state).params)[int(value)]
+                last: Any = self.solver.last(state)
+                path = parameter_paths(last.params)[int(value)]
                 raise RuntimeError(
                     f"step {step}: the gradient in the parameter {path} is not finite; a smaller learning rate, or "
                     "clipping, may help."
@@ -257,7 +261,8 @@ class _Run:
 
     def _said(self, name: str, sample: dict[str, Any], step: int) -> list[dict[str, Any]]:
         """The first completions of a stage, for people."""
-        decode = getattr(self.game.oracle, "decode", None)
+        oracle: Any = self.game.oracle
+        decode = getattr(oracle, "decode", None)
         if decode is None:
             return []
         rows, responses, gains = sample["rows"].tolist(), sample["responses"], sample["gains"]
@@ -267,7 +272,7 @@ class _Run:
             {
                 "step": step + 1,
                 "stage": name.removesuffix("_samples"),
-                "prompt": self.game.oracle.prompts[rows[place[0]]],
+                "prompt": oracle.prompts[rows[place[0]]],
                 "completion": text,
                 "gain": None if gains is None else float(gains[place]),
             }
