@@ -96,10 +96,13 @@ def watched(speaker: "Speaker", key: Any, options: SimpleNamespace, name: str) -
 def labels(paths: list[str]) -> list[str]:
     """Names of checkpoints and files that tell them apart: the last parts of their paths, as many as that takes.
 
-    >>> labels(["runs/a/export", "runs/b/export"]), labels(["x/one", "y/two.jsonl"])
-    (['a/export', 'b/export'], ['one', 'two.jsonl'])
+    What a run has exported is called like the run.
+
+    >>> labels(["runs/a/export", "runs/b/export"]), labels(["x/one", "y/one"])
+    (['a', 'b'], ['x/one', 'y/one'])
     """
-    parts = [Path(path).resolve().parts for path in paths]
+    found = [Path(path).resolve() for path in paths]
+    parts = [(path.parent if path.name == "export" else path).parts for path in found]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
