@@ -24,6 +24,7 @@ from nashpo.logspace import kl as precise_kl
 from nashpo.policies import Tabular
 from nashpo.solvers import INPO, MPO, NashMD, OnlineIPO
 from nashpo.stage import Harmonic, StepSizeWarning
+from nashpo.struct import record
 
 BETAS = (0.01, 0.1, 1.0)
 STEPS = 60
@@ -120,6 +121,22 @@ def test_nash_md_as_coded_by_the_authors_of_egpo_mixes_half_as_much():
     np.testing.assert_allclose(ours, coded, atol=1e-10)
     published = path(P, log_ref, beta, NashMD(eta), STEPS)
     assert np.max(np.abs(published - coded)) > 0.01
+
+
+def test_the_mixture_of_nash_md_follows_a_schedule():
+    P, log_ref = random_games(4)
+    halving = Halving()
+    expected, log = [], log_ref
+    for step in range(3):
+        log = nash_md(P, log, log_ref, 0.4, 0.1, halving(0.1, step))
+        expected.append(log)
+    np.testing.assert_allclose(path(P, log_ref, 0.1, NashMD(0.4, halving), 3)[1:], expected, atol=1e-10)
+
+
+@record
+class Halving:
+    def __call__(self, beta, step):
+        return 0.5 ** (step + 1.0)
 
 
 @pytest.mark.parametrize("beta", BETAS)

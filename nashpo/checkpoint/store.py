@@ -34,13 +34,26 @@ def write(folder: Path, name: str, notes: dict[str, Any], arrays: dict[str, np.n
     with tempfile.TemporaryDirectory(dir=folder, prefix=_WRITING, ignore_cleanup_errors=True) as room:
         written = Path(room, name).absolute()
         _reserve(Path(room), sum(values.nbytes for values in arrays.values()))
-        with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+        with _quiet(), _checkpointer() as writer:
             writer.save(written / _ARRAYS, args=ocp.args.StandardSave(arrays))
         content = {"notes": notes, "files": _checksums(written)}
         atomic_write(written / _NOTES, json.dumps({**content, "checksum": _checksum(content)}, indent=1))
         if (folder / name).exists():
             remove(folder / name)
         os.replace(written, folder / name)
+
+
+def _checkpointer() -> Any:
+    """An Orbax checkpointer of this process alone: of several, one may write while the others wait elsewhere."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    if jax.process_count() == 1:
+        return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(own, {own}, f"process{own}")
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 def _reserve(room: Path, size: int) -> None:
@@ -89,7 +102,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint, to the bit."""
     import orbax.checkpoint as ocp
 
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+    with _checkpointer() as reader:
         return dict(reader.restore((path / _ARRAYS).absolute(), args=ocp.args.StandardRestore()))
 
 

@@ -39,19 +39,20 @@ class NashMD(UpdateRule):
     """
 
     eta: Schedule
-    mix: Scalar | None = None
-    """Weight of the reference in the opponent, in [0, 1]; `eta beta` if None."""
+    mix: Schedule | None = None
+    """Weight of the reference in the opponent, in [0, 1], or a schedule `mix(beta, step)`; `eta beta` if None."""
 
     def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
         """One mirror-descent step against the mixture."""
         eta = step_size(self.eta, beta, step)
-        mix = eta * beta if self.mix is None else self.mix
+        mix = eta * beta if self.mix is None else step_size(self.mix, beta, step)
         opponent = Opponent(1.0, {"now": 1.0 - mix, "reference": mix})
         return (Stage(pull(eta, beta), (opponent,), eta),)
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse a weight of the reference outside [0, 1], and what `UpdateRule.check` refuses."""
-        given = self.mix is not None and not isinstance(self.mix, Tracer)
-        if given and not np.all((np.asarray(self.mix) >= 0) & (np.asarray(self.mix) <= 1)):
+        mix = self.mix(game.beta, 0) if callable(self.mix) else self.mix
+        given = mix is not None and not isinstance(mix, Tracer)
+        if given and not np.all((np.asarray(mix) >= 0) & (np.asarray(mix) <= 1)):
             raise ValueError(f"NashMD(mix={self.mix}): the weight of the reference in the opponent must be in [0, 1].")
         super().check(game, bound)

@@ -17,7 +17,7 @@ BETA = 0.1
 def read_algorithm(document: Document, steps: int) -> tuple[UpdateRule, float | Scheduled]:
     """The update rule, and the KL weight or its schedule over the `steps` of the run.
 
-    Every setting of a rule in `nashpo.solvers` is a key; `eta` may be a schedule too.
+    Every setting of a rule in `nashpo.solvers` is a key; `eta`, and `mix` of Nash-MD, may be schedules too.
 
     Raises `ValueError` naming the line, for what is no update rule and what does not fit.
 
@@ -31,15 +31,15 @@ def read_algorithm(document: Document, steps: int) -> tuple[UpdateRule, float | 
         raise ValueError(f'{document.source}: there is no [algorithm] with solver = "egpo" and eta = ...')
     entry = dict(given)
     beta = read_number(document, (*place, "beta"), entry.pop("beta", BETA), at_least_zero, steps)
-    scheduled = None
-    if isinstance(entry.get("eta"), Mapping) and "schedule" in entry["eta"]:
-        scheduled = read_number(document, (*place, "eta"), entry["eta"], positive, steps)
-        entry["eta"] = 1.0
+    scheduled = {}
+    for key, kind in (("eta", positive), ("mix", at_least_zero)):
+        if isinstance(entry.get(key), Mapping) and "schedule" in entry[key]:
+            found = read_number(document, (*place, key), entry[key], kind, steps)
+            scheduled[key] = ScheduledStep(found)  # type: ignore[arg-type]  a mapping is a schedule
+            entry[key] = 0.5
     _check_rule(document, entry.get("solver"))
     rule: Any = read_solver(document, place, entry)
-    if isinstance(scheduled, Scheduled):
-        rule = dataclasses.replace(rule, eta=ScheduledStep(scheduled))  # type: ignore[type-var]  rules are records
-    return rule, beta
+    return dataclasses.replace(rule, **scheduled) if scheduled else rule, beta
 
 
 def _check_rule(document: Document, name: Any) -> None:
