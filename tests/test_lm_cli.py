@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,27 @@ def prefer(prompts, left, right):
         "interrupted; step 1 of 3 is saved in " + f"{Path('stopped').absolute()}. "
         "The same command goes on from there.\n"
     )
+
+
+def test_tensorboard_needs_a_writer_and_gets_what_was_measured(world, run, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            self.folder = Path(folder)
+
+        def add_scalar(self, tag, value, step):
+            written.append((self.folder.name, tag, step, value))
+
+    asked = ("train", world / "run.toml", "--steps", 1, "--folder", "board", "--set", "run.tensorboard = true")
+    monkeypatch.setattr("nashpo.lm.config.watching.WRITERS", ("no_such_writer",))
+    code, _, err = run(*asked)
+    assert code == 2 and "pip install tensorboardX, or leave it out" in err and not Path("board").exists()
+    monkeypatch.setitem(sys.modules, "some_writer", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    monkeypatch.setattr("nashpo.lm.config.watching.WRITERS", ("no_such_writer", "some_writer"))
+    assert run(*asked)[0] == 0
+    assert {("tensorboard", "now_loss", 1), ("tensorboard", "win_rate_reference", 0)} <= {one[:3] for one in written}
+    assert np.isfinite([one[3] for one in written]).all()
 
 
 def test_memory_is_estimated_before_anything_is_loaded(world, run, monkeypatch):

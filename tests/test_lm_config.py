@@ -102,6 +102,12 @@ def test_the_learner_takes_its_parts(read):
     assert dict(learner.learner.optimizer.settings) == {"b2": 0.95, "weight_decay": 0.1}
 
 
+def test_every_player_may_have_a_judge_of_its_own(world, read):
+    member = {"kind": "function", "function": "small_judge:prefer"}
+    tables = _tables(world, judge={"kind": "ensemble", "members": [member, member]})
+    assert type(read_config({**tables, "learner": {"gains": "each_judge"}}).learner.gains).__name__ == "EachJudge"
+
+
 def test_schedules_are_as_long_as_the_run(read):
     cosine = {"schedule": "cosine_decay_schedule", "init_value": 1.0}
     setup = read(learner={"learning_rate": cosine}, algorithm={"beta": cosine, "eta": cosine}, run={"steps": 10})

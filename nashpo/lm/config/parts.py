@@ -7,6 +7,7 @@ from typing import Any
 from nashpo.learners import gains, heuristics, samplers
 from nashpo.learners import losses as library
 from nashpo.lm.config.making import made
+from nashpo.lm.gains import EachJudge
 from nashpo.nearest import nearest
 from nashpo.studies.document import Document
 
@@ -38,7 +39,7 @@ DEFAULTS = {
 }
 """The loss of a rule whose stages have a target."""
 
-GAINS: dict[str, Any] = {"fresh": gains.Fresh, "batch": gains.Batch}
+GAINS: dict[str, Any] = {"fresh": gains.Fresh, "batch": gains.Batch, "each_judge": EachJudge}
 
 SAMPLERS: dict[str, Any] = {
     "start": samplers.FromStart,
