@@ -206,7 +206,7 @@ def memory(repeats: int, smoke: bool) -> list[dict[str, Any]]:
 
     losses = {
         "all logits at once": plain,
-        "in chunks of 64 tokens": lambda *given: ours(*given, remat=False),
+        "in chunks of 32 tokens": lambda *given: ours(*given, remat=False),
         "in chunks, layers made again": lambda *given: ours(*given, remat=True),
     }
     found: dict[str, int] = {}

@@ -97,7 +97,7 @@ class Shape(NamedTuple):
     """Completions to a prompt."""
     mixed: int = 1
     """Policies that speak together."""
-    chunk: int = 64
+    chunk: int = 32
     remat: bool = True
 
     @property

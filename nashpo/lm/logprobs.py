@@ -19,7 +19,7 @@ def completion_log_probs(
     part: Parts,
     contexts: Array,
     responses: Array,
-    chunk: int = 64,
+    chunk: int = 32,
     remat: bool = True,
 ) -> Array:
     """`log pi(y_t | x, y_<t)` of every token of completions `[B, K, T]`, float32 `[B, K, T]`, 0 where they hold -1.
@@ -50,7 +50,7 @@ def completion_entropies(
     part: Parts,
     contexts: Array,
     responses: Array,
-    chunk: int = 64,
+    chunk: int = 32,
     remat: bool = True,
 ) -> Array:
     """Entropies in nats of the laws that tokens of completions `[B, K, T]` were next tokens of; else as above.

@@ -57,7 +57,7 @@ class LanguageModel:
     decoder: Decoder = static()
     decoding: Decoding = static()
     lora: LoRA | None = static(default=None)
-    chunk: int = static(default=64)
+    chunk: int = static(default=32)
     """At how many positions logits exist at a time."""
     remat: bool = static(default=True)
     """Whether the backward pass makes each layer again: much less memory, a third more work."""
@@ -70,7 +70,7 @@ class LanguageModel:
         checkpoint: Checkpoint,
         contexts: Array,
         decoding: Decoding,
-        chunk: int = 64,
+        chunk: int = 32,
         remat: bool = True,
         reduction: Literal["sum", "mean"] = "sum",
         generator: Generator = generate,

@@ -54,7 +54,7 @@ class Model:
     dtype: str | None = None
     lora: Any = None
     remat: bool = True
-    chunk: int = 64
+    chunk: int = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,8 @@ class Generation:
     top_k: int | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
+    batch: int = 64
+    """Prompts that are answered at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +186,7 @@ KINDS: dict[str, tuple[type, dict[str, Callable[[Any], Any]]]] = {
             "top_k": whole(1),
             "top_p": _share,
             "stop": texts,
+            "batch": whole(1),
         },
     ),
     "run": (
