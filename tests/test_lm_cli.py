@@ -81,7 +81,7 @@ def test_what_a_run_prints(world, trained, run):
     code, out, err = run("train", world / "run.toml", "--steps", 1, "--folder", "here")
     assert (code, err) == (0, "")
     shown = out.splitlines()
-    assert shown[0].startswith("INPO(eta=0.5) on ") and shown[0].endswith(", 1 steps")
+    assert shown[0].startswith("INPO(eta=0.5) on ") and shown[0].endswith(", 1 step")
     assert shown[2].startswith("memory: about ")
     assert any(line.startswith("step 0 of 1  win rate 0.") for line in shown)
     assert any(line.startswith("step 1 of 1  loss ") and line.endswith(" s)") for line in shown)
@@ -177,6 +177,19 @@ def test_memory_is_estimated_before_anything_is_loaded(world, run, monkeypatch):
     assert code == 2 and "the run needs about" in err and "--force runs it all the same" in err
     assert not Path("small").exists()
     assert run("train", world / "run.toml", "--dry-run")[0] == 0
+
+
+def test_a_device_that_is_out_of_memory_is_one_sentence(world, run, monkeypatch):
+    def exhausted(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes.\nAllocator: ...\n")
+
+    monkeypatch.setattr("nashpo.lm.config.setup.train", exhausted)
+    code, _, err = run("train", world / "run.toml", "--folder", "full")
+    assert code == 1 and err.count("\n") == 1
+    assert (
+        "the device is out of memory; the largest part is optimizer, where lora or another" in err
+        and "begins again" in err
+    )
 
 
 def test_other_keys_are_set_from_the_command_line(world, run):

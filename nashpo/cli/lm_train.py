@@ -43,7 +43,7 @@ COMMAND = Command(
   [learner]                    regime = "online" | "iterated", loss, gains, sampler, selection,
   learning_rate = 1e-5         optimizer, clip, weight_decay, prompts, responses, updates, passes,
                                minibatch, microbatch, per_token, pool, donate
-  [generation]                 new_tokens, temperature, top_k, top_p, stop
+  [generation]                 new_tokens, temperature, top_k, top_p, stop, batch
   [evaluation]                 every (0: never), prompts, responses, history, confidence
   [mesh]                       fsdp, tensor: devices to spread over
   [run]                        seed, folder, save_every, keep, completions, tensorboard,
@@ -110,7 +110,7 @@ def _heading(screen: "Screen", setup: "Setup") -> None:
     from nashpo.results import describe
 
     plan, asked = setup.plan, setup.asked
-    screen.line(f"{describe(setup.rule)} on {plan.path}, {setup.steps:,} steps", "bold")
+    screen.line(f"{describe(setup.rule)} on {plan.path}, {setup.steps:,} step{'s' * (setup.steps > 1)}", "bold")
     held_out = len(asked.held_out)
     trained = "all weights" if plan.lora is None else f"LoRA of rank {plan.lora.rank}"
     screen.line(
@@ -139,9 +139,20 @@ def _train(screen: "Screen", setup: "Setup") -> int:
         return complain(f"interrupted; {_kept(setup)}", INTERRUPTED)
     except (RuntimeError, OSError) as error:
         kept = _kept(setup)
-        return complain(f"{str(error).rstrip('.')}. {kept[0].upper()}{kept[1:]}", FAILED)
+        return complain(f"{_reason(error, setup)}. {kept[0].upper()}{kept[1:]}", FAILED)
     _show(screen, setup, trained)
     return OK
+
+
+def _reason(error: Exception, setup: "Setup") -> str:
+    """Why the run stopped, without the full stop; what XLA says of memory is pages long."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    if "RESOURCE_EXHAUSTED" not in said and "out of memory" not in said.lower():
+        return said
+    from nashpo.lm.config.estimate import estimated
+
+    largest = estimated(setup).parts[0]
+    return f"the device is out of memory; the largest part is {largest.name}, where {largest.advice} helps"
 
 
 def _kept(setup: "Setup") -> str:

@@ -33,8 +33,8 @@ def estimated(setup: Setup) -> Cost:
     others = 1 if setup.plan.reference is not None else 0
     parts = [
         Part("weights", weights * ((shape.lora is not None) + others) / shards, "a smaller dtype"),
-        Part("policies", trained * copies(setup) / whole, "lora, or a rule with less history"),
-        Part("optimizer", 2 * optimizer_bytes(shape, setup.learner.optimizer) / whole, "lora, or optimizer = sgd"),
+        Part("policies", trained * copies(setup) / whole, "lora or a rule with less history"),
+        Part("optimizer", 2 * optimizer_bytes(shape, setup.learner.optimizer) / whole, "lora or another optimizer"),
         Part("judges", sum(map(_stored, setup.planned_judge.paths)), "a smaller judge"),
     ]
     limit, device = device_memory()
@@ -75,15 +75,18 @@ def copies(setup: Setup) -> int:
 def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[Part, ...]]:
     """What a gradient step, generation, and the reading of all completions need beside what is there."""
     smaller = "a smaller microbatch, longest or new_tokens"
-    fewer = "fewer prompts or responses, or a smaller new_tokens"
+    fewer = "a smaller generation.batch or new_tokens"
     trained = nbytes(trained_of(shape)) / whole
     sums = 1 + (setup.learner.microbatch is not None)
     fit = fit_bytes(shape)
-    measured = 0 if setup.evaluation is None else len(setup.evaluation.rows) * setup.evaluation.responses
-    most = shape._replace(collected=max(shape.collected, measured))
+    measuring = setup.evaluation
+    rows, responses = (0, 0) if measuring is None else (len(measuring.rows), measuring.responses)
+    most = shape._replace(collected=max(shape.collected, rows * responses))
+    answered = setup.tables["generation"].batch * max(shape.count, responses)
+    spoken = shape._replace(collected=min(most.collected, answered))
     reading = shape._replace(rows=most.collected)
     reading_bytes = layer_bytes(shape, most.collected) + score_bytes(shape, most.collected)
-    head = 3 * 4 * most.collected * shape.decoder.vocabulary
+    head = 3 * 4 * spoken.collected * shape.decoder.vocabulary
     return [
         (
             Part("gradients", trained * (1 + sums), "lora"),
@@ -91,11 +94,11 @@ def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[P
             Part("logits", fit["logits"] / batch, "a smaller chunk or microbatch"),
         ),
         (
-            Part("caches", cache_bytes(most) / batch, fewer),
+            Part("caches", cache_bytes(spoken) / batch, fewer),
             Part("logits", head / batch, fewer),
         ),
         (
-            Part("activations", reading_bytes / batch, fewer),
+            Part("activations", reading_bytes / batch, "fewer prompts or responses"),
             Part("logits", fit_bytes(reading)["logits"] / batch, "a smaller chunk, or fewer prompts or responses"),
         ),
     ]

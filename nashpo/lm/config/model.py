@@ -78,9 +78,8 @@ def read_decoding(document: Document, generation: Generation, text: Text) -> Dec
         end += tokens
     if not end:
         document.wrong(("generation",), "needs stop: the checkpoint names no token that ends an answer.")
-    given = dataclasses.asdict(generation)
-    given.pop("stop")
-    return Decoding(**given, end=tuple(dict.fromkeys(end)))
+    law = (generation.new_tokens, generation.temperature, generation.top_k, generation.top_p)
+    return Decoding(*law, end=tuple(dict.fromkeys(end)))
 
 
 def read_lora(document: Document, place: tuple[str, ...], value: Any) -> LoRA | None:

@@ -24,6 +24,7 @@ from nashpo.lm.learner import Generated
 from nashpo.lm.mesh import mesh_of, replicated
 from nashpo.lm.model import LanguageModel
 from nashpo.lm.oracle import TextOracle
+from nashpo.lm.pieces import InPieces
 from nashpo.lm.text import Text
 from nashpo.lm.training import Callback, Trained, train
 from nashpo.studies.document import Document
@@ -188,6 +189,7 @@ class Setup:
             chunk=self.tables["model"].chunk,
             remat=self.tables["model"].remat,
             reduction="mean" if self.per_token else "sum",
+            generator=InPieces(self.tables["generation"].batch),
         )
 
 
