@@ -16,7 +16,9 @@ import pytest
 from lm_small import make_world
 
 from nashpo.cli import main
+from nashpo.lm.duels import duels
 from nashpo.lm.files import load
+from nashpo.lm.judges import Function, RewardFunction
 from nashpo.lm.live import Live
 from nashpo.lm.training import Trained
 from nashpo.tables import read_table
@@ -235,6 +237,15 @@ def test_policies_against_each_other_and_their_nash_mixture(world, run, capsys):
     assert out.count("0.333") == 3
     assert main(["solve", "table.csv", "--beta", "0.1"]) == 0
     assert "red.jsonl" in capsys.readouterr().out
+
+
+def test_a_judge_of_single_answers_and_one_of_pairs_make_one_table():
+    scored = RewardFunction(lambda prompts, answers: [len(answer) for answer in answers], temperature=2.0)
+    paired = Function(lambda prompts, left, right: scored.compare(prompts, left, right))
+    answers = [[["a", "aaa"], ["aa", "b"]], [["aaaa", "a"], ["", "aa"]], [["a", "a"], ["aaaaa", "b"]]]
+    tables = [duels(judge, ["p", "q"], answers) for judge in (scored, paired)]
+    np.testing.assert_allclose(*tables, atol=1e-12)
+    np.testing.assert_allclose(tables[0] + np.swapaxes(tables[0], 1, 2), 1.0, atol=1e-12)
 
 
 def test_checkpoints_against_each_other(world, run):
