@@ -19,7 +19,21 @@ GENERATED = "generated"
 INNER = ("nashpo.stage", "nashpo.solver", "nashpo.struct", "nashpo.typing", "nashpo.exact", "nashpo_games")
 """Modules that no list of public names mentions, for those who write an algorithm, an oracle or a game."""
 
-NESTED = ("nashpo.learners.losses",)
+NESTED = (
+    "nashpo.learners.losses",
+    "nashpo.lm",
+    "nashpo.lm.decoder",
+    "nashpo.lm.duels",
+    "nashpo.lm.evaluation",
+    "nashpo.lm.files",
+    "nashpo.lm.gains",
+    "nashpo.lm.judges",
+    "nashpo.lm.learner",
+    "nashpo.lm.mesh",
+    "nashpo.lm.oracle",
+    "nashpo.lm.tiny",
+    "nashpo.lm.training",
+)
 """Rooms inside of rooms, whose names are public too."""
 
 OUTSIDE = {
@@ -52,7 +66,9 @@ def rooms() -> dict[str, list[str]]:
     homes = sorted(home for name in found["nashpo"] if (home := top[name].__module__).count(".") == 1)
     for name in dict.fromkeys([*outer, *INNER, *homes]):
         module = importlib.import_module(name)
+        above = name.rsplit(".", 1)[0]
         shown = [top[label] for label in found["nashpo"]]
+        shown += [getattr(importlib.import_module(above), label) for label in found.get(above, ())]
         labels = [label for label in public(module) if not any(getattr(module, label) is thing for thing in shown)]
         if (labels or name in outer) and name not in found:
             found[name] = labels
@@ -97,7 +113,7 @@ def write_reference(folder: Path) -> None:
         _write(folder / f"{name}.rst", _room_page(name, labels))
     for stale in {page.stem for page in folder.glob("*.rst")} - {"index", *listed}:
         (folder / f"{stale}.rst").unlink()
-    inner = [name for name in listed if name in INNER or (name.count(".") == 1 and not _is_public(name))]
+    inner = [name for name in listed if name in INNER or not (name in NESTED or "." not in name or _is_public(name))]
     outer = [name for name in listed if name not in inner]
     lines = _title("API reference")
     lines += ["Generated from the docstrings. The first room is the library; the others hold what it is made of.", ""]

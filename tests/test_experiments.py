@@ -19,6 +19,7 @@ EXPERIMENTS = [path.stem for path in find_scripts().values()]
 LONG = {
     "egpo_neural",
     "egpo_simulations",
+    "language_styles",
     "minimax_winner_control",
     "noise_floors",
     "policy_classes",
