@@ -107,7 +107,7 @@ def _with_judge(world, name, body):
     """A configuration whose judge is a function of its own."""
     (world / f"{name}.py").write_text(f"import small_judge\n{body}")
     path = world / f"{name}.toml"
-    path.write_text((world / "run.toml").read_text().replace("small_judge:", f"{name}:") + "save_every = 1\n")
+    path.write_text((world / "run.toml").read_text().replace("small_judge:", f"{name}:") + "save_every = 100\n")
     return path
 
 

@@ -236,3 +236,13 @@ def test_weights_that_are_spread_over_devices_give_the_same():
         [sys.executable, "-c", SPREAD], capture_output=True, text=True, env={k: str(v) for k, v in environment.items()}
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_many_prompts_are_scored_some_at_a_time(model, monkeypatch):
+    prompts = np.array([0, 1, 2, 3, 4])
+    responses = np.asarray(model.sample(jax.random.key(0), prompts, 2))
+    sizes, usual = [], LanguageModel._cut
+    monkeypatch.setattr(LanguageModel, "_cut", lambda self, rows: sizes.append(len(rows)) or usual(self, rows))
+    found = dataclasses.replace(model, rows=2).log_prob(prompts, responses)
+    assert sizes == [2, 2, 2]
+    np.testing.assert_allclose(found, model.log_prob(prompts, responses), atol=1e-5)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import signal
 
 import jax
 import numpy as np
@@ -112,6 +113,10 @@ class Failing(TokenOracle):
         right_answer = super().compare(key, prompts, left, right)
         if len(self.calls) <= self.after:
             return right_answer
+        if self.wrong == "Ctrl-C":
+            if len(self.calls) == self.after + 1:
+                signal.raise_signal(signal.SIGINT)
+            return right_answer
         if self.wrong == "raise":
             raise RuntimeError("the judge is not there")
         return np.full_like(right_answer, np.nan)
@@ -131,6 +136,26 @@ def test_a_judge_that_fails_stops_the_run_and_nothing_is_lost(wrong, says, tmp_p
     saved = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
     assert len(saved) == 1 and 0 < saved[0] < 6
     same(run(folder=tmp_path / "run"), run())
+
+
+def test_ctrl_c_waits_for_the_end_of_the_step_and_saves_it(tmp_path):
+    made, _, _ = world(TABLE, SMALL)
+    pressed = dataclasses.replace(made, oracle=Failing(TABLE.oracle, "Ctrl-C", after=5))
+    with pytest.raises(KeyboardInterrupt):
+        run(game=pressed, folder=tmp_path, save_every=100)
+    saved = [int(path.name) for path in (tmp_path / "checkpoints").iterdir()]
+    assert len(saved) == 1 and 0 < saved[0] < 6
+    rows = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows == list(range(saved[0] + 1))
+    same(run(folder=tmp_path), run())
+
+
+def test_other_weights_are_another_run(tmp_path):
+    made, start, _ = world(TABLE, SMALL)
+    run(steps=1, folder=tmp_path)
+    other = start.with_params(jax.tree.map(lambda leaf: leaf + 1e-3, start.params))
+    with pytest.raises(ValueError, match="belongs to another run, which differs in weights"):
+        run(steps=2, folder=tmp_path, start=other)
 
 
 def test_metrics_are_what_they_say():
@@ -281,3 +306,22 @@ def test_completions_are_written_down(tmp_path):
 def test_the_half_baseline_of_sppo_is_fitted():
     found = run(steps=2, rule=SPPO(0.5, baseline="half"), learner=learner(loss=Pointwise()))
     assert np.isfinite(found.trace["now_loss"][1:]).all()
+
+
+@pytest.mark.parametrize(("dtype", "reads"), [("float32", 1), ("bfloat16", 2)])
+def test_what_was_generated_is_not_read_again(dtype, reads, monkeypatch):
+    """The policy that is trained knows how likely its completions are, where that is precise; the reference reads."""
+    game, start, _ = world(TABLE)
+    half = jax.tree.map(lambda leaf: leaf.astype(dtype), start.params)
+    start = start.with_params(half)
+    game = dataclasses.replace(game, reference=start.with_params(jax.tree.map(lambda leaf: leaf * 0.9, half)))
+    asked = []
+    usual = type(start).log_prob
+    monkeypatch.setattr(type(start), "log_prob", lambda *given: asked.append(1) or usual(*given))
+    slots = {"now": start, "reference": game.reference}
+    stage = RULE.stages(0.2, 0.0)[0]
+    rows, weights = learner().rows(0, game)
+    samples = learner().collect(jax.random.key(0), rows, weights, start, slots, stage, game)
+    assert len(asked) == reads
+    own, other = (policy.at(rows).log_prob(np.arange(2), samples.responses) for policy in (start, game.reference))
+    np.testing.assert_allclose(samples.anchor, 0.8 * own + 0.2 * other, atol=1e-5)

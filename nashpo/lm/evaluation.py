@@ -70,12 +70,17 @@ class Evaluation:
             raise ValueError(f"{len(rows)} prompts to measure on: half choose the strongest rival; give at least 4.")
         return rows
 
+    def blank(self, game: Game) -> Rivals:
+        """Room for the rivals."""
+        reference: Any = game.reference
+        empty = np.full((len(self.prompts(game)), self.responses, reference.decoding.new_tokens), -1, np.int32)
+        return Rivals(empty, np.repeat(empty[None], self.history, axis=0), np.full(self.history, -1))
+
     def begin(self, game: Game, key: Key) -> Rivals:
         """The rivals before the first step: the reference."""
         rows = self.prompts(game)
-        reference = np.asarray(on_host(_completions(game.reference, rows, key, self.responses)))
-        past = np.full((self.history, *reference.shape), -1, reference.dtype)
-        return Rivals(reference, past, np.full(self.history, -1))
+        said = np.asarray(on_host(_completions(game.reference, rows, key, self.responses)))
+        return self.blank(game)._replace(reference=said)
 
     def measure(
         self, game: Game, policy: Any, rivals: Rivals, step: int, key: Key

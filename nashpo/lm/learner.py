@@ -17,15 +17,19 @@ from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.losses.mirror import SquaredGains
 from nashpo.learners.sampled_check import check_sizes, check_stages, completed
 from nashpo.learners.samplers import Scene
+from nashpo.lm.heard import heard
 from nashpo.lm.host import on_host
 from nashpo.lm.judges import JudgeError
-from nashpo.lm.mesh import by_rows, kept_there, mesh_of, shardings
+from nashpo.lm.mesh import by_rows, kept_there, mesh_of, settled, shardings
 from nashpo.lm.pool import Pool
 from nashpo.oracles.base import VALUE
 from nashpo.policies.trained import parameters
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Schedule
+
+_START = "start of the fit"
+"""A slot of no rule."""
 
 
 class Progress(NamedTuple):
@@ -106,7 +110,9 @@ class Generated:
 
     def carry(self, policy: Any) -> Progress:
         """The optimizer's state before the first step."""
-        return Progress(start_descent(self.optimizer, self.learning_rate, parameters(policy)), jnp.zeros((), jnp.int32))
+        params = parameters(policy)
+        state = settled(start_descent(self.optimizer, self.learning_rate, params), mesh_of(params))
+        return Progress(state, jnp.zeros((), jnp.int32))
 
     def fit(
         self, carry: Progress, key: Key, start: Any, slots: dict[Slot, Any], stage: Stage, game: Game
@@ -141,8 +147,9 @@ class Generated:
     ) -> Samples:
         """What a stage needs from completions to the prompts `rows`, in NumPy."""
         oracle: Any = game.oracle
-        here = Game(oracle.at(rows), slots["reference"].at(rows), game.beta, weights)
-        scene = Scene(start.at(rows), {name: policy.at(rows) for name, policy in slots.items()}, stage, here)
+        asked = heard({**slots, _START: start}, rows)
+        begin = asked.pop(_START)
+        scene = Scene(begin, asked, stage, Game(oracle.at(rows), asked["reference"], game.beta, weights))
         recipe = Recipe(None, self.responses, self.sampler, self.gains, self.selection, self.loss)
         samples = on_host(collect(recipe, key, scene))
         bad = int(bad_answers(samples))

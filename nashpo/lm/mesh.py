@@ -113,6 +113,22 @@ def shardings(tree: Any) -> tuple[Any, ...] | None:
     return None if mesh_of(tree) is None else tuple(leaf.sharding for leaf in jax.tree.leaves(tree))
 
 
+def settled(tree: Any, mesh: Mesh | None) -> Any:
+    """The same pytree with what is not spread over the mesh yet on all of its devices, as an optimizer's counters.
+
+    >>> settled({"count": 3}, None)
+    {'count': 3}
+    """
+    if mesh is None:
+        return tree
+
+    def place(leaf: Array) -> Array:
+        there = isinstance(getattr(leaf, "sharding", None), NamedSharding)
+        return leaf if there else spread_as(leaf, NamedSharding(mesh, PartitionSpec()))
+
+    return jax.tree.map(place, tree)
+
+
 def kept_there(tree: Any, places: tuple[Any, ...] | None) -> Any:
     """The same pytree, in a compiled program, with its leaves where `shardings` said that they lie.
 

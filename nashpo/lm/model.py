@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +63,8 @@ class LanguageModel:
     """Whether the backward pass makes each layer again: much less memory, a third more work."""
     reduction: Literal["sum", "mean"] = static(default="sum")
     generator: Generator = static(default=generate)
+    rows: int | None = static(default=None)
+    """How many prompts are scored at a time outside compiled programs; None for all at once."""
 
     @classmethod
     def from_checkpoint(
@@ -210,12 +212,22 @@ class LanguageModel:
 
     def _evaluated(self, measure: Any, prompts: Array, responses: Array) -> Array:
         length, traced = np.shape(responses)[-1], isinstance(responses, Tracer)
+        if not traced and self.rows is not None and len(prompts) > self.rows:
+            return self._in_pieces(measure, np.asarray(prompts), np.asarray(responses))
         mesh = None if traced else mesh_of(self.parts)
         if not traced:
             responses = by_rows(cut_responses(np.asarray(responses)), mesh)
         contexts = by_rows(self._cut(prompts), mesh)
         found = measure(self.decoder, self.lora, self.parts, contexts, responses, chunk=self.chunk, remat=self.remat)
         return padded_to(found if mesh is None else on_host(found), length)
+
+    def _in_pieces(self, measure: Any, prompts: np.ndarray, responses: np.ndarray) -> np.ndarray:
+        """`_evaluated`, `rows` prompts at a time; the last piece is filled up, for another size is another program."""
+        found, size = [], cast(int, self.rows)
+        for begin in range(0, len(prompts), size):
+            asked = np.arange(begin, begin + size) % len(prompts)
+            found.append(np.asarray(self._evaluated(measure, prompts[asked], responses[asked])))
+        return np.concatenate(found)[: len(prompts)]
 
     def _cut(self, rows: Array) -> Array:
         """The contexts of prompts `[B]`, cut to a bucket where they are known."""

@@ -113,17 +113,16 @@ def _train(
 ) -> Trained:
     state, rivals = run.begin()
     found = None if runs is None else runs.latest(run.portable(state, rivals))
+    if found is not None and found.steps > steps:
+        raise ValueError(f"{records.folder}: the run there has taken {found.steps} steps, more than steps={steps}.")
     records.rewind({} if found is None else found.lengths)
-    done = 0
+    done, saved = 0, None
     if found is not None:
-        done = found.steps
+        done = saved = found.steps
         state, rivals = run.restored(found.tree, state)
-        if done > steps:
-            raise ValueError(f"{records.folder}: the run there has taken {done} steps, more than steps={steps}.")
     else:
-        row, rivals = run.measure(state, rivals, 0)
+        row, rivals = run.first_measurement(state)
         records.measured({"step": 0, **row})
-    saved = done if found is not None else None
 
     def save() -> None:
         nonlocal saved
@@ -132,27 +131,23 @@ def _train(
             saved = done
 
     while done < steps:
-        with uninterrupted():
-            try:
+        try:
+            with uninterrupted():
                 new, row, said = run.step(state, done)
                 measured, new_rivals = run.measure(new, rivals, done + 1)
-            except Exception:
-                if not getattr(run.solver.learner, "donate", False):
+                state, rivals, done = new, new_rivals, done + 1
+                records.measured({"step": done, **row, **measured})
+                records.said(said)
+                if done % save_every == 0 or done == steps:
                     save()
-                raise
-            state, rivals, done = new, new_rivals, done + 1
-            records.measured({"step": done, **row, **measured})
-            records.said(said)
-            if done % save_every == 0 or done == steps:
-                save()
-        try:
             trained = run.result(state, done, steps, records.rows)
             answers = [callback(trained) for callback in callbacks]
-            if True in answers:
-                break
-        except KeyboardInterrupt:
-            save()
+        except BaseException:
+            if not _freed(state):
+                save()
             raise
+        if True in answers:
+            break
     save()
     return run.result(state, done, steps, records.rows)
 
@@ -176,12 +171,16 @@ class _Run:
         return dataclasses.replace(self.game, beta=float(self.beta(step)))
 
     def begin(self) -> tuple[MirrorState, Rivals | None]:
-        """The state before the first step."""
+        """The state before the first step; nobody has spoken yet."""
         state = self.solver.init(self.at(0), self.start)
-        rivals = None
-        if self.evaluation is not None:
-            rivals = self.evaluation.begin(self.game, jax.random.fold_in(self.key, _REFERENCE))
-        return state, rivals
+        return state, None if self.evaluation is None else self.evaluation.blank(self.game)
+
+    def first_measurement(self, state: MirrorState) -> tuple[dict[str, float], Rivals | None]:
+        """What is measured before the first step, once the reference has spoken."""
+        if self.evaluation is None:
+            return {}, None
+        rivals = self.evaluation.begin(self.game, jax.random.fold_in(self.key, _REFERENCE))
+        return self.measure(state, rivals, 0)
 
     def step(self, state: MirrorState, step: int) -> tuple[MirrorState, dict[str, float], list[dict[str, Any]]]:
         """The next state, what the learner says of the step, and the first completions of its stages."""
@@ -236,6 +235,8 @@ class _Run:
             "contexts": self.start.contexts,
             "decoding": self.start.decoding,
             "decoder": self.start.decoder,
+            "weights": _corners(self.start.parts),
+            "reference": _corners(self.game.reference),
             "key": self.key,
             "evaluation": self.evaluation,
         }
@@ -278,3 +279,14 @@ class _Run:
             }
             for place, text in zip(places, texts, strict=True)
         ]
+
+
+def _freed(state: MirrorState) -> bool:
+    """Whether a fit that was broken off has taken the memory of the optimizer's state."""
+    return any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(state.carry))
+
+
+def _corners(tree: Any) -> list[np.ndarray]:
+    """The first numbers of every parameter, by which two checkpoints are told apart."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if np.size(leaf)]
+    return [np.asarray(on_host(leaf[(0,) * (leaf.ndim - 1)][:64]), np.float32) for leaf in leaves if leaf.ndim]

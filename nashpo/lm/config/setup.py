@@ -182,7 +182,7 @@ class Setup:
     def _loaded(self, path: Path) -> LanguageModel:
         """The model in a directory, all weights trained."""
         checkpoint = load(path, dtype=self.plan.dtype, place=self.placing)
-        return LanguageModel.from_checkpoint(
+        model = LanguageModel.from_checkpoint(
             checkpoint,
             self.asked.contexts,
             self.decoding,
@@ -191,6 +191,7 @@ class Setup:
             reduction="mean" if self.per_token else "sum",
             generator=InPieces(self.tables["generation"].batch),
         )
+        return dataclasses.replace(model, rows=self.tables["generation"].batch)
 
 
 class _Silent:
