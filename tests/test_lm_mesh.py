@@ -44,7 +44,8 @@ if lora:
     reference = start.with_params({})
 oracle = TokenOracle(table.oracle, [0, 1] * 4)
 game = Game(oracle, reference, 0.2, np.full(8, 1 / 8))
-learner = Generated(0.01, gains=Fresh(2), prompts=8, responses=4, updates=2, optimizer=optax.adamw if lora else optax.sgd)
+moves = optax.adamw if lora else optax.sgd
+learner = Generated(0.01, gains=Fresh(2), prompts=8, responses=4, updates=2, optimizer=moves)
 found = train(game, NashMD(0.5, mix=0.3), learner=learner, steps=3, start=start, evaluation=Evaluation(), folder=out)
 whole = on_host(found.policy.params)
 if mesh is not None and not lora:

@@ -151,7 +151,7 @@ def test_ctrl_c_waits_for_the_end_of_the_step_and_saves_it(tmp_path):
 
 
 def test_other_weights_are_another_run(tmp_path):
-    made, start, _ = world(TABLE, SMALL)
+    _, start, _ = world(TABLE, SMALL)
     run(steps=1, folder=tmp_path)
     other = start.with_params(jax.tree.map(lambda leaf: leaf + 1e-3, start.params))
     with pytest.raises(ValueError, match="belongs to another run, which differs in weights"):
