@@ -71,7 +71,7 @@ nitpick_ignore_regex = [
     ("py:obj", r"(?s:.*)"),  # `code` that is no name
     (
         "py:class",
-        r"(?!nashpo\.).*|nashpo\.\w+\.\w+\.\w+|nashpo\.march\.\w+",
+        r"(?!nashpo\.).*|nashpo(\.\w+){3,4}|nashpo\.march\.\w+",
     ),  # others' types, and those of inner modules
 ]
 
