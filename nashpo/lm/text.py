@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,7 @@ class Text:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Import transformers in here: it says nothing about PyTorch, which this package does not use.
+    """Import transformers in here: it says nothing about PyTorch, nor of bars in notebooks, which nobody asked for.
 
     >>> with quietly():
     ...     from transformers import AutoTokenizer
@@ -187,7 +188,9 @@ def quietly() -> Iterator[None]:
     before = os.environ.get(_SILENCE)
     os.environ[_SILENCE] = "1"
     try:
-        import transformers  # noqa: F401 - says what it has to say when it is imported
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")
+            import transformers  # noqa: F401 - says what it has to say when it is imported
 
         yield
     finally:

@@ -45,7 +45,8 @@ class Trained:
     """How many steps were taken."""
     planned: int
     metrics: list[dict[str, float]]
-    """One row for every step: what the learner said of it, and the measurements of `Evaluation`."""
+    """One row for every step: what the learner said of it, and the measurements of `Evaluation`, which are those of
+    `policy`."""
 
     @property
     def trace(self) -> dict[str, np.ndarray]:
