@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import nashpo.lm.logprobs as logprobs
 from nashpo.lm.decoder import Decoder, LoRA, hidden, init_adapter, init_params, logits
 from nashpo.lm.filters import Decoding
 from nashpo.lm.generate import Parts, generate
@@ -126,3 +127,25 @@ def test_the_gradient_takes_a_tenth_of_the_memory_of_all_logits():
         jax.ShapeDtypeStruct((rows, 1, length), jnp.int32),
     )
     assert temporaries(ours, *shapes) <= 0.1 * temporaries(whole, *shapes)
+
+
+def test_completions_are_read_with_their_context_together_or_apart(part, monkeypatch):
+    """One reading of a context for all its completions where that is less work; the numbers are the same."""
+    found = {}
+    for together in (True, False):
+        jax.clear_caches()
+        monkeypatch.setattr(logprobs, "_together", lambda *_, choice=together: choice)
+
+        def loss(part):
+            return jnp.sum(completion_log_probs(DECODER, LORA, part, CONTEXTS, RESPONSES, chunk=3) ** 2)
+
+        found[together] = jax.value_and_grad(loss)(part)
+    for one, other in zip(*map(jax.tree.leaves, found.values()), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5 * float(np.max(np.abs(other)) + 1))
+    jax.clear_caches()
+
+
+def test_long_contexts_are_read_once_and_long_completions_apart():
+    assert logprobs._together(DECODER, width=64, count=4, length=4)
+    assert not logprobs._together(DECODER, width=4, count=4, length=512)
+    assert not logprobs._together(DECODER, width=64, count=1, length=4)

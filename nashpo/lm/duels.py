@@ -86,10 +86,24 @@ def empirical_gap(table: np.ndarray, policy: int, key: Any, confidence: float = 
     >>> empirical_gap(table, 0, jax.random.key(0))[1].mean
     0.25
     """
-    if len(table) < 4:
-        raise ValueError(f"{len(table)} prompts: half of them choose the strongest rival; give at least 4.")
     advantages = np.delete(table[:, :, policy], policy, axis=1) - 0.5
-    choosing = np.arange(len(table)) % 2 == 0
-    strongest = int(np.argmax(advantages[choosing].mean(0)))
-    rival = strongest + (strongest >= policy)
-    return rival, estimate(advantages[~choosing, strongest], key, confidence)
+    rival, found = strongest(advantages, key, confidence)
+    return rival + (rival >= policy), found
+
+
+def strongest(advantages: np.ndarray, key: Any, confidence: float = 0.9) -> tuple[int, Estimate]:
+    """The rival with the largest mean of `advantages` `[X, M]`, one for each prompt, and that mean.
+
+    Every second prompt chooses, the others measure.
+
+    Raises `ValueError` for fewer than four prompts.
+
+    >>> import jax
+    >>> strongest(np.tile([0.1, 0.3], (4, 1)), jax.random.key(0))[1].mean
+    0.3
+    """
+    if len(advantages) < 4:
+        raise ValueError(f"{len(advantages)} prompts: half of them choose the strongest rival; give at least 4.")
+    choosing = np.arange(len(advantages)) % 2 == 0
+    rival = int(np.argmax(advantages[choosing].mean(0)))
+    return rival, estimate(advantages[~choosing, rival], key, confidence)

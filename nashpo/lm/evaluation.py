@@ -4,12 +4,11 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from nashpo.estimates import bootstrap_interval
 from nashpo.game import Game
 from nashpo.learners.gains import compare_all
+from nashpo.lm.duels import strongest
 from nashpo.lm.host import on_host
 from nashpo.lm.judges import JudgeError
 from nashpo.typing import Array, Key
@@ -131,11 +130,8 @@ class Evaluation:
         best = np.argmax(wins[0, ..., :half].mean(-1), -1)
         best_of = np.take_along_axis(wins[0, ..., half:], best[:, None, None], axis=1).mean((-1, -2))
         advantages = np.concatenate([wins.mean((-1, -2)), best_of[None]]) - 0.5
-        choosing = np.arange(wins.shape[1]) % 2 == 0
-        strongest = int(np.argmax(advantages[:, choosing].mean(-1)))
-        measured = advantages[strongest, ~choosing]
-        low, high = bootstrap_interval(key, jnp.asarray(measured), confidence=self.confidence)
-        return {"empirical_gap": float(measured.mean()), "empirical_gap_low": low, "empirical_gap_high": high}
+        _, found = strongest(advantages.T, key, self.confidence)
+        return {"empirical_gap": found.mean, "empirical_gap_low": found.low, "empirical_gap_high": found.high}
 
     def _remembered(self, rivals: Rivals, responses: np.ndarray, step: int) -> Rivals:
         """The rivals with one more of the past; a full memory drops every second one."""

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,11 +85,9 @@ def _by_chunks(
     """`measure(logits [R, C, V], tokens [R, C])` of every position of the completions, `[B, K, T]`."""
     batch, count, length = responses.shape
     tokens = responses.reshape(batch * count, length)
-    read = jnp.concatenate([jnp.repeat(contexts, count, axis=0), tokens[:, :-1]], axis=1)
-    states, _ = hidden(
-        decoder, part.params, read, jnp.asarray(positions(read)), adapter=part.adapter or {}, lora=lora, remat=remat
-    )
-    states = states[:, contexts.shape[1] - 1 :]
+    reader = functools.partial(hidden, decoder, part.params, adapter=part.adapter or {}, lora=lora, remat=remat)
+    together = _together(decoder, contexts.shape[1], count, length)
+    states = (_read_together if together else _read_apart)(reader, contexts, responses)
 
     @jax.checkpoint
     def piece(states: Array, tokens: Array) -> Array:
@@ -106,3 +105,40 @@ def _by_chunks(
 def _cut(rows: Array, chunk: int) -> Array:
     """Rows `[R, n C, ...]` as chunks `[n, R, C, ...]`."""
     return jnp.moveaxis(rows.reshape(len(rows), -1, chunk, *rows.shape[2:]), 1, 0)
+
+
+def _read_apart(reader: Callable[..., Any], contexts: Array, responses: Array) -> Array:
+    """States `[B K, T, D]` from which each token of completions is the next one; each completion with its context."""
+    batch, count, length = responses.shape
+    read = jnp.concatenate(
+        [jnp.repeat(contexts, count, axis=0), responses.reshape(batch * count, length)[:, :-1]], axis=1
+    )
+    return reader(read, jnp.asarray(positions(read)))[0][:, contexts.shape[1] - 1 :]
+
+
+def _read_together(reader: Callable[..., Any], contexts: Array, responses: Array) -> Array:
+    """The same with every context read once, the trunk of a row whose branches are its completions."""
+    (batch, count, length), width = responses.shape, contexts.shape[1]
+    branches = responses[:, :, :-1].reshape(batch, -1)
+    told = jnp.asarray(positions(contexts))
+    steps = jnp.tile(jnp.arange(length - 1), count)
+    after = jnp.where(branches >= 0, told[:, -1:] + 1 + steps, -1)
+    numbers = jnp.concatenate([jnp.zeros(width, jnp.int32), 1 + jnp.repeat(jnp.arange(count), length - 1)])
+    row = jnp.concatenate([contexts, branches], axis=1), jnp.concatenate([told, after], axis=1).astype(jnp.int32)
+    states = reader(*row, branches=jnp.broadcast_to(numbers, row[0].shape))[0]
+    first = jnp.repeat(states[:, None, width - 1 : width], count, axis=1)
+    later = states[:, width:].reshape(batch, count, length - 1, -1)
+    return jnp.concatenate([first, later], axis=2).reshape(batch * count, length, -1)
+
+
+def _together(decoder: Decoder, width: int, count: int, length: int) -> bool:
+    """Whether it is less work to read the completions of a context together.
+
+    Contexts are read once instead of K times, but queries are scored against all completions, their own or not.
+    """
+    maps = sum(shape[0] * shape[1] for shape in decoder.shapes["layer"].values() if len(shape) == 2)
+
+    def work(row: int) -> int:
+        return row * (maps + 2 * decoder.heads * decoder.head_dim * row)
+
+    return count > 1 and work(width + count * (length - 1)) < count * work(width + length - 1)

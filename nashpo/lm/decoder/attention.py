@@ -29,6 +29,8 @@ class Places(NamedTuple):
     """The number of the layer, where its keys go in the cache."""
     at: Any
     """The first of the slots of the cache that the new keys go to."""
+    branches: Array | None = None
+    """Which branch `[B, T]` each of T tokens is on, 0 for the trunk; None for no branches. Only without a cache."""
 
 
 def attention(decoder: Decoder, maps: Any, x: Array, turn: tuple[Array, Array], places: Places, kv: Any) -> Any:
@@ -63,8 +65,9 @@ def cap(x: Array, limit: float | None) -> Array:
 def _attend_in_parts(decoder: Decoder, q: Array, k: Array, v: Array, places: Places) -> Array:
     """`_attend`, for at most QUERIES of the T queries at a time, of which nothing but the result is kept."""
     batch, length = q.shape[:2]
+    branches = places.branches
     if length <= QUERIES:
-        return _attend(decoder, q, k, v, places.queries, places)
+        return _attend(decoder, q, k, v, (places.queries, branches), places)
     parts = math.ceil(length / QUERIES)
     size = math.ceil(length / parts)
     more = parts * size - length
@@ -77,14 +80,18 @@ def _attend_in_parts(decoder: Decoder, q: Array, k: Array, v: Array, places: Pla
     def part(one):
         return _attend(decoder, one[0], k, v, one[1], places)
 
-    y = jax.lax.map(jax.checkpoint(part, prevent_cse=False), (split(q, 0), split(places.queries, -1)))
+    rows = split(places.queries, -1), None if branches is None else split(branches, 0)
+    y = jax.lax.map(jax.checkpoint(part, prevent_cse=False), (split(q, 0), rows))
     return jnp.moveaxis(y, 0, 1).reshape(batch, parts * size, *q.shape[2:])[:, :length]
 
 
-def _attend(decoder: Decoder, q: Array, k: Array, v: Array, queries: Array, places: Places) -> Array:
-    """Values `[B, T, kv_heads, groups, head_dim]` of queries of that shape at positions `queries [B, T]`."""
-    distance = queries[:, :, None] - places.keys[:, None, :]
+def _attend(decoder: Decoder, q: Array, k: Array, v: Array, queries: tuple[Array, Any], places: Places) -> Array:
+    """Values `[B, T, kv_heads, groups, head_dim]` of queries of that shape; `queries`: positions and branches."""
+    distance = queries[0][:, :, None] - places.keys[:, None, :]
     seen = (places.keys[:, None, :] >= 0) & (distance >= 0)
+    if places.branches is not None:
+        keys = places.branches[:, None, :]
+        seen &= (keys == 0) | (keys == queries[1][:, :, None])
     if places.window is not None:
         seen &= distance < places.window
     # Keys and values first: XLA's products on CPUs are up to eight times as fast that way round.

@@ -52,12 +52,16 @@ def hidden(
     adapter: Any = None,
     lora: LoRA | None = None,
     remat: bool = False,
+    branches: Array | None = None,
 ) -> tuple[Array, Cache | None]:
     """States `[B, T, D]` after the final norm of tokens `[B, T]` at positions `[B, T]`, and the cache with them in it.
 
     Positions count from 0 in every row; -1 is padding, which nobody sees, wherever it stands. A query sees the keys
     with `0 <= position <= its own` (and, in a layer with a window w, less than w back). With a cache, keys and values
     of these T tokens go to slots `at .. at + T - 1` (`at` may be traced) and queries see the whole cache.
+
+    Without a cache a row may be a tree: `branches` `[B, T]` says which branch a token is on. A query sees the trunk,
+    branch 0, and its own branch; positions of a branch go on where the trunk ends.
 
     `adapter` with its `lora` adds `scale (x a) b` to the maps it names; None or {} is off. With `remat` the backward
     pass computes each layer again instead of keeping what is inside. Norms, angles and softmax are float32, the rest
@@ -72,6 +76,8 @@ def hidden(
     """
     if adapter and lora is None:
         raise ValueError("adapter is given without lora: its rank and alpha say how strongly it counts.")
+    if branches is not None and cache is not None:
+        raise ValueError("branches are read without a cache.")
     embed = params["embed"]
     x = jnp.take(embed, jnp.maximum(tokens, 0), axis=0)
     if decoder.embedding_scale is not None:
@@ -90,7 +96,7 @@ def hidden(
         x, kv = carry
         number, weights, changes, window = scanned
         turn = tuple(t[rope_of[number]] if len(ropes) > 1 else t[0] for t in turns)
-        places = Places(positions, seen, window, number, at)
+        places = Places(positions, seen, window, number, at, branches)
         return _block(decoder, _Maps(weights, changes, scale), x, turn, places, kv), None
 
     step = jax.checkpoint(layer, prevent_cse=False) if remat else layer
