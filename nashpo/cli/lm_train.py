@@ -49,7 +49,7 @@ COMMAND = Command(
   [run]                        seed, folder, save_every, keep, completions, tensorboard,
   steps = 200                  export = "auto" | "adapter" | "merged" | "full" | "none"
 
-learning_rate, beta and eta may be schedules of optax: {schedule = "cosine_decay_schedule",
+learning_rate, beta, eta, mix may be schedules of optax: {schedule = "cosine_decay_schedule",
 init_value = 1e-5}. FOLDER gets config.json, metrics.jsonl, completions.jsonl, checkpoints
 and export, the directory that transformers loads.
 
