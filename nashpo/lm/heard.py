@@ -58,7 +58,7 @@ def heard(policies: dict[Slot, Any], rows: Array) -> dict[Slot, Any]:
     Which ones are one follows from their arrays, so that a run that goes on from a checkpoint finds the same. The
     reference, which is no part of a checkpoint, is always one of its own.
 
-    >>> heard({}, jjnp.array([0]))
+    >>> heard({}, jnp.array([0]))
     {}
     """
     known: dict[Any, Any] = {}
