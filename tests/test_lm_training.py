@@ -84,7 +84,7 @@ def test_a_damaged_checkpoint_is_skipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"rule": EGPO(0.9)}, {"key": 6}, {"learner": learner(responses=3)}, {"evaluation": None}], ids=str
+    "other", [{"rule": EGPO(0.9)}, {"key": 6}, {"learner": learner(responses=3)}, {"evaluation": None}], ids=" ".join
 )
 def test_a_folder_belongs_to_one_run(other, tmp_path):
     run(steps=1, folder=tmp_path)
