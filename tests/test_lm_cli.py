@@ -87,7 +87,7 @@ def test_what_a_run_prints(world, trained, run):
     assert heading.startswith("INPO(eta=0.5) on ") and ", 1 step " in heading
     assert any(line.startswith("step 0 of 1  win rate 0.") for line in shown)
     assert any(line.startswith("step 1 of 1  loss ") and line.endswith(" s)") for line in shown)
-    assert shown[-1].startswith("transformers loads ")
+    assert " transformers loads " in " ".join(shown)  # a long path stands on a line of its own
 
 
 def test_a_run_goes_on_to_the_bits_of_one_that_was_not_broken_off(world, trained, run):

@@ -1,5 +1,6 @@
 """How often each sampled response wins: estimates of `g(y) = sum_j w_j payoff(y, nu_j)`."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import jax
@@ -41,13 +42,7 @@ class Fresh:
 
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
         """`[B, K]`."""
-        total: Any = 0.0
-        for index, opponent in enumerate(scene.stage.opponents):
-            drawn, asked = jax.random.split(jax.random.fold_in(key, index))
-            rivals = sample_blend(drawn, opponent.blend, prompts, self.count, scene)
-            payoffs = compare_all(scene.game.oracle, asked, prompts, responses, rivals)
-            total = total + opponent.weight * jnp.mean(payoffs, -1)
-        return total
+        return against_fresh([scene.game.oracle], self.count, key, prompts, responses, scene)
 
 
 @record
@@ -89,6 +84,27 @@ class Batch:
         same = jnp.eye(count, dtype=bool)
         payoffs = jnp.where(same, VALUE[scene.game.scale] if self.own else 0.0, payoffs)
         return jnp.sum(payoffs, -1) / (count if self.own else count - 1)
+
+
+def against_fresh(oracles: Sequence[Any], count: int, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
+    """`sum_j w_j payoff_j(y, nu_j)` `[B, K]` from `count` fresh samples of every opponent of the stage.
+
+    Opponent j is met before oracle j; where there are more opponents than oracles they start again with the first.
+
+    >>> from nashpo.policies import Tabular
+    >>> from nashpo.stage import Stage, against
+    >>> game, now = Game.from_table([[0.5, 1.0], [0.0, 0.5]]), Tabular.from_probs([0.0, 1.0])
+    >>> scene = Scene(now, {"now": now}, Stage({"now": 1.0}, against("now")), game)
+    >>> against_fresh([game.oracle], 3, jax.random.key(0), jnp.zeros(1, int), jnp.array([[0, 1]]), scene).tolist()
+    [[1.0, 0.5]]
+    """
+    total: Any = 0.0
+    for index, opponent in enumerate(scene.stage.opponents):
+        drawn, asked = jax.random.split(jax.random.fold_in(key, index))
+        rivals = sample_blend(drawn, opponent.blend, prompts, count, scene)
+        payoffs = compare_all(oracles[index % len(oracles)], asked, prompts, responses, rivals)
+        total = total + opponent.weight * jnp.mean(payoffs, -1)
+    return total
 
 
 def compare_all(oracle: Any, key: Key, prompts: Array, left: Any, right: Any) -> Array:

@@ -2,13 +2,10 @@
 
 from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
-
 from nashpo.game import Game
 from nashpo.learners.descent import check_count
-from nashpo.learners.gains import compare_all
-from nashpo.learners.samplers import Scene, sample_blend
+from nashpo.learners.gains import against_fresh
+from nashpo.learners.samplers import Scene
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -43,11 +40,4 @@ class EachJudge:
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
         """`[B, K]`."""
         oracle: Any = scene.game.oracle
-        judges = oracle.players
-        total: Any = 0.0
-        for index, opponent in enumerate(scene.stage.opponents):
-            drawn, asked = jax.random.split(jax.random.fold_in(key, index))
-            rivals = sample_blend(drawn, opponent.blend, prompts, self.count, scene)
-            payoffs = compare_all(judges[index % len(judges)], asked, prompts, responses, rivals)
-            total = total + opponent.weight * jnp.mean(payoffs, -1)
-        return total
+        return against_fresh(oracle.players, self.count, key, prompts, responses, scene)

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nashpo.lm.sequences import lengths
 from nashpo.stage import Slot
 from nashpo.typing import Array, Key
 
@@ -45,8 +44,7 @@ class Heard:
         """Log-probabilities `[B, K]`, by `reduction` of the model."""
         if responses is not self._tokens:
             return self.model.log_prob(prompts, responses)
-        total = jnp.sum(self._log_probs, axis=-1)
-        return total if self.model.reduction == "sum" else total / jnp.maximum(lengths(jnp.asarray(responses)), 1)
+        return self.model.reduced(jnp.sum(self._log_probs, axis=-1), responses)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)

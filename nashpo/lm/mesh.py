@@ -58,21 +58,18 @@ def placed(tree: Any, mesh: Mesh) -> Any:
     >>> tuple(placed({"embed": np.ones((4, 2))}, make_mesh())["embed"].sharding.spec)
     ('tensor', 'fsdp')
     """
-
-    def place(path: Any, leaf: Array) -> jax.Array:
-        name = ".".join(str(part.key) for part in path)
-        return spread_as(leaf, NamedSharding(mesh, partition(name, np.shape(leaf), mesh)))
-
-    return jax.tree_util.tree_map_with_path(place, tree)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: place(".".join(str(part.key) for part in path), leaf, mesh), tree
+    )
 
 
-def replicated(tree: Any, mesh: Mesh) -> Any:
-    """The same on every device: adapters, and an optimizer's state of them.
+def place(name: str, leaf: Array, mesh: Mesh) -> jax.Array:
+    """One parameter on the devices of a mesh, where `partition` wants it.
 
-    >>> replicated({"a": np.ones(2)}, make_mesh())["a"].sharding.is_fully_replicated
-    True
+    >>> tuple(place("layers.o", np.ones((2, 8, 4)), make_mesh()).sharding.spec)
+    (None, 'tensor', 'fsdp')
     """
-    return jax.tree.map(lambda leaf: spread_as(leaf, NamedSharding(mesh, PartitionSpec())), tree)
+    return spread_as(leaf, NamedSharding(mesh, partition(name, np.shape(leaf), mesh)))
 
 
 def mesh_of(tree: Any) -> Mesh | None:
@@ -97,11 +94,11 @@ def by_rows(tree: Any, mesh: Mesh | None) -> Any:
     if mesh is None:
         return tree
 
-    def place(leaf: Array) -> jax.Array:
+    def rowwise(leaf: Array) -> jax.Array:
         divides = np.ndim(leaf) > 0 and len(leaf) % mesh.shape[BATCH] == 0
         return spread_as(leaf, NamedSharding(mesh, PartitionSpec(BATCH) if divides else PartitionSpec()))
 
-    return jax.tree.map(place, tree)
+    return jax.tree.map(rowwise, tree)
 
 
 def shardings(tree: Any) -> tuple[Any, ...] | None:
@@ -114,19 +111,21 @@ def shardings(tree: Any) -> tuple[Any, ...] | None:
 
 
 def settled(tree: Any, mesh: Mesh | None) -> Any:
-    """The same pytree with what is not spread over the mesh yet on all of its devices, as an optimizer's counters.
+    """The same pytree with what lies on no mesh yet on every device of this one: adapters, an optimizer's counters.
 
     >>> settled({"count": 3}, None)
     {'count': 3}
+    >>> settled({"a": np.ones(2)}, make_mesh())["a"].sharding.is_fully_replicated
+    True
     """
     if mesh is None:
         return tree
 
-    def place(leaf: Array) -> Array:
+    def everywhere(leaf: Array) -> Array:
         there = isinstance(getattr(leaf, "sharding", None), NamedSharding)
         return leaf if there else spread_as(leaf, NamedSharding(mesh, PartitionSpec()))
 
-    return jax.tree.map(place, tree)
+    return jax.tree.map(everywhere, tree)
 
 
 def kept_there(tree: Any, places: tuple[Any, ...] | None) -> Any:

@@ -14,7 +14,7 @@ from nashpo.lm.filters import Decoding
 from nashpo.lm.generate import Completions, Generator, Parts, generate
 from nashpo.lm.host import on_host
 from nashpo.lm.logprobs import completion_entropies, completion_log_probs
-from nashpo.lm.mesh import by_rows, mesh_of, replicated
+from nashpo.lm.mesh import by_rows, mesh_of, settled
 from nashpo.lm.sequences import cut_contexts, cut_responses, lengths, padded_to
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
@@ -140,8 +140,7 @@ class LanguageModel:
         if (key is None) == (adapter is None):
             raise ValueError("give a key for a fresh adapter, or an adapter that exists.")
         params = init_adapter(self.decoder, lora, key) if key is not None else adapter
-        mesh = mesh_of(self.params)
-        params = params if mesh is None else replicated(params, mesh)
+        params = settled(params, mesh_of(self.params))
         return dataclasses.replace(self, params=params, base=self.params, lora=lora)
 
     def merged(self) -> Any:
@@ -165,7 +164,10 @@ class LanguageModel:
 
     def log_prob(self, prompts: Array, responses: Array) -> Array:
         """Log-probabilities `[B, K]` of completions `[B, K, T]` to prompt numbers `[B]`, by `reduction`."""
-        total = jnp.sum(self.token_log_probs(prompts, responses), axis=-1)
+        return self.reduced(jnp.sum(self.token_log_probs(prompts, responses), axis=-1), responses)
+
+    def reduced(self, total: Array, responses: Array) -> Array:
+        """Sums over the tokens of completions `[B, K, T]` by `reduction`: as they are, or means."""
         return total if self.reduction == "sum" else total / jnp.maximum(lengths(jnp.asarray(responses)), 1)
 
     def token_log_probs(self, prompts: Array, responses: Array) -> Array:

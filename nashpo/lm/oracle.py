@@ -7,6 +7,8 @@ import jax
 import numpy as np
 
 from nashpo.lm.host import on_host
+from nashpo.lm.judges.base import Questions, checked, name_of
+from nashpo.lm.sequences import finished
 from nashpo.typing import Array, Key, Scale
 
 
@@ -17,9 +19,9 @@ class TextOracle:
         payoff = clip(P(left preferred) + unfinished_penalty ([right unfinished] - [left unfinished]), 0, 1)
 
     `prompts` are the prompts of the game as people wrote them, in the order of the policies' contexts; `text` decodes
-    responses and knows the tokens that end one. Each text is decoded once and each pair of texts is judged once;
-    a text against itself is a draw and not asked about. A response without an end token, cut off for its length, is
-    unfinished. Everything here runs on the host.
+    responses and knows the tokens that end one. Each text is decoded once and each pair of texts is judged once,
+    in one order; a text against itself is a draw and not asked about. A response without an end token, cut off for its
+    length, is unfinished. Everything here runs on the host.
 
     >>> class Letters:
     ...     end = (3,)
@@ -65,32 +67,21 @@ class TextOracle:
         shape = left.shape[:2]
         texts: dict[bytes, str] = {}
         sides = [[self._text(row, texts) for row in side.reshape(-1, side.shape[-1])] for side in (left, right)]
-        rows = np.repeat(prompts, shape[1])
-        asked: dict[tuple[int, str, str], int] = {}
-        places = np.full(len(rows), -1)
-        for place, question in enumerate(zip(rows.tolist(), *sides, strict=True)):
-            if question[1] != question[2]:
-                places[place] = asked.setdefault(question, len(asked))
-        payoffs = np.full(len(rows), self.value)
-        if asked:
-            numbers, lefts, rights = zip(*asked, strict=True)
-            answers = np.asarray(self.judge.compare([self.prompts[n] for n in numbers], lefts, rights), float)
-            payoffs = np.where(places >= 0, answers[places], payoffs)
+        asked = Questions.of([self.prompts[row] for row in np.repeat(prompts, shape[1])], *sides)
+        said = self.judge.compare(asked.prompts, asked.left, asked.right) if asked.left else []
+        payoffs = asked.answers(checked(said, asked.prompts, name_of(self.judge)))
         if self.unfinished_penalty:
-            gap = self._unfinished(right).astype(float) - self._unfinished(left)
+            gap = self.finished(left).astype(float) - self.finished(right)
             payoffs = np.clip(payoffs + self.unfinished_penalty * gap.reshape(-1), 0.0, 1.0)
         return payoffs.reshape(shape)
 
     def finished(self, responses: Array) -> np.ndarray:
         """Whether each response `[..., T]` ends with an end token."""
-        return ~self._unfinished(np.asarray(on_host(responses)))
+        return np.asarray(finished(np.asarray(on_host(responses)), self.text.end))
 
     def decode(self, responses: Array) -> list[str]:
         """The texts of responses `[N, T]`."""
         return [self._text(row, {}) for row in np.asarray(on_host(responses))]
-
-    def _unfinished(self, responses: np.ndarray) -> np.ndarray:
-        return np.asarray(~np.isin(responses, np.asarray(self.text.end)).any(-1))
 
     def _text(self, row: np.ndarray, known: dict[bytes, str]) -> str:
         name = row.tobytes()

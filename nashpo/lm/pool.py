@@ -11,7 +11,6 @@ import numpy as np
 from jax.scipy.special import logsumexp
 
 from nashpo.lm.model import LanguageModel
-from nashpo.lm.sequences import lengths
 from nashpo.struct import record
 from nashpo.typing import Array, Key
 
@@ -88,8 +87,7 @@ class Pool:
         filled = np.flatnonzero(np.asarray(self.weights)).tolist()
         each = jnp.stack([jnp.sum(self.member(m).token_log_probs(prompts, responses), axis=-1) for m in filled])
         weights = jnp.asarray(np.asarray(self.weights)[filled], each.dtype)
-        total = logsumexp(each, axis=0, b=weights[:, None, None])
-        return total if self.frame.reduction == "sum" else total / jnp.maximum(lengths(jnp.asarray(responses)), 1)
+        return self.frame.reduced(logsumexp(each, axis=0, b=weights[:, None, None]), responses)
 
     def sample(self, key: Key, prompts: Array, count: int) -> np.ndarray:
         """`count` completions to each prompt, int32 `[B, count, T]` in NumPy, each from a member of its own.

@@ -1,6 +1,7 @@
 """The table `[model]`: the checkpoint that is trained and the one it is compared with."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,16 +114,9 @@ def placing(spread: Spread) -> Callable[[str, np.ndarray], Any] | None:
     """
     if not spread.given:
         return None
-    from jax.sharding import NamedSharding
+    from nashpo.lm.mesh import make_mesh, place
 
-    from nashpo.lm.mesh import make_mesh, partition, spread_as
-
-    mesh = make_mesh(spread.fsdp, spread.tensor or 1)
-
-    def place(name: str, array: np.ndarray) -> Any:
-        return spread_as(array, NamedSharding(mesh, partition(name, array.shape, mesh)))
-
-    return place
+    return functools.partial(place, mesh=make_mesh(spread.fsdp, spread.tensor or 1))
 
 
 def _architecture(document: Document, place: tuple[str, ...], path: Path) -> tuple[Decoder, str]:

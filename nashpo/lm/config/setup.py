@@ -15,13 +15,11 @@ from nashpo.lm.config.data import Asked
 from nashpo.lm.config.judge import PlannedJudge
 from nashpo.lm.config.model import Plan, placing
 from nashpo.lm.config.schedules import Scheduled
-from nashpo.lm.decoder import init_adapter
 from nashpo.lm.evaluation import Evaluation
 from nashpo.lm.exporting import export
 from nashpo.lm.files import load
 from nashpo.lm.filters import Decoding
 from nashpo.lm.learner import Generated
-from nashpo.lm.mesh import mesh_of, replicated
 from nashpo.lm.model import LanguageModel
 from nashpo.lm.oracle import TextOracle
 from nashpo.lm.pieces import InPieces
@@ -94,10 +92,9 @@ class Setup:
         if self.plan.lora is None:
             return model
         if adapter is None:
-            key = jax.random.fold_in(jax.random.key(self.tables["run"].seed), _ADAPTER)
-            adapter = init_adapter(self.plan.decoder, self.plan.lora, key)
-        mesh = mesh_of(model.params)
-        adapter = adapter if mesh is None else replicated(adapter, mesh)
+            return model.with_adapter(
+                self.plan.lora, jax.random.fold_in(jax.random.key(self.tables["run"].seed), _ADAPTER)
+            )
         return model.with_adapter(self.plan.lora, adapter=adapter)
 
     @functools.cached_property
