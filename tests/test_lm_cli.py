@@ -194,6 +194,14 @@ def test_a_device_that_is_out_of_memory_is_one_sentence(world, run, monkeypatch)
     )
 
 
+def test_processes_that_cannot_be_connected(world, run):
+    for where in ("here", "host:1,2", "host:1,2,2", "host,2,0"):
+        code, _, err = run("train", world / "run.toml", "--processes", where)
+        assert code == 2 and f"--processes {where}: must be auto, or ADDRESS:PORT,COUNT,NUMBER" in " ".join(err.split())
+    code, _, err = run("train", world / "run.toml", "--processes", "localhost:1,1,0")  # JAX is in use here already
+    assert code == 2 and "the processes cannot be connected" in " ".join(err.split())
+
+
 def test_other_keys_are_set_from_the_command_line(world, run):
     keys = "learner.responses = 3; model.lora = {rank = 2}"
     code, out, _ = run("train", world / "run.toml", "--dry-run", "--set", keys, "--learning-rate", 0.1)

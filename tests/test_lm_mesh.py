@@ -1,6 +1,8 @@
-"""Models spread over eight devices, and over two processes of four, are the model on one."""
+"""Models spread over devices, and over two processes of several, are the model on one."""
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lm_small import make_model, make_world
+from safetensors.numpy import load_file
 
 HERE = Path(__file__).parent
 
@@ -57,18 +61,17 @@ if jax.process_index() == 0:
 """
 
 
-def run(tmp_path, name, devices, processes=1, lora="full"):
-    """The parameters and the metrics of a run on so many devices of so many processes."""
+def spread(command, devices, processes):
+    """Run the same command in so many processes, which share the devices; `command` is given the port and a number."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
     flags = f"--xla_force_host_platform_device_count={devices // processes}"
     paths = os.pathsep.join([str(HERE), *sys.path])
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths}
-    out = str(tmp_path / name)
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(processes), str(number), port, out, lora],
+            [sys.executable, *command(port, str(number))],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -76,9 +79,17 @@ def run(tmp_path, name, devices, processes=1, lora="full"):
         )
         for number in range(processes)
     ]
+    said = []
     for process in started:
-        said, _ = process.communicate(timeout=500)
-        assert process.returncode == 0, said[-3000:]
+        said.append(process.communicate(timeout=500)[0])
+        assert process.returncode == 0, said[-1][-3000:]
+    return said
+
+
+def run(tmp_path, name, devices, processes=1, lora="full"):
+    """The parameters and the metrics of a run on so many devices of so many processes."""
+    out = str(tmp_path / name)
+    spread(lambda port, number: ["-c", PROGRAM, str(processes), number, port, out, lora], devices, processes)
     with np.load(out + ".npz") as found:
         return dict(found)
 
@@ -92,3 +103,29 @@ def test_eight_devices_are_one_device(lora, processes, tmp_path):
     assert one.keys() == eight.keys()
     for name in one:
         np.testing.assert_allclose(eight[name], one[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_the_command_in_two_processes_is_the_command_in_one(tmp_path):
+    """The mesh and the files are the same; a judge that lies on the mesh too, and an adapter that is written."""
+    world = make_world(tmp_path)
+    make_model(world / "reward", seed=2, extra={"score": np.random.default_rng(0).normal(size=(1, 16))})
+    config = (world / "run.toml").read_text()
+    judged = re.sub(r"\[judge\][^\[]*", '[judge]\nkind = "reward"\npath = "reward"\n\n', config)
+    assert judged != config
+    (world / "run.toml").write_text(judged + "\n[mesh]\nfsdp = 2\ntensor = 2\n")
+    changes = ["--set", "model.lora = {rank = 2}", "--steps", "2"]
+    command = ["-m", "nashpo", "lm", "train", str(world / "run.toml"), *changes, "--folder"]
+    spread(lambda port, number: [*command, str(world / "one")], 4, 1)
+    said = spread(
+        lambda port, number: [*command, str(world / "two"), "--processes", f"localhost:{port},2,{number}"], 4, 2
+    )
+    assert "transformers loads" in " ".join(said[0].split()) and "step" not in said[1]
+    one, two = ((world / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two"))
+    assert len(one) == 3
+    for mine, other in zip(one, two, strict=True):
+        assert json.loads(mine) == pytest.approx(json.loads(other), rel=1e-4, abs=1e-5)
+    adapters = [load_file(world / name / "export" / "adapter_model.safetensors") for name in ("one", "two")]
+    assert any(np.any(values) for name, values in adapters[0].items() if "lora_B" in name)
+    for name, values in adapters[0].items():
+        np.testing.assert_allclose(adapters[1][name], values, rtol=1e-4, atol=1e-6)

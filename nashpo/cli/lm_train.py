@@ -28,6 +28,7 @@ COMMAND = Command(
         Option("set", text, "other keys: --set 'learner.responses = 8; run.keep = 3'", metavar="KEYS"),
         Option("dry-run", yes_or_no, "check everything and estimate the memory; load and train nothing", False),
         Option("force", yes_or_no, "run even if the memory is estimated not to suffice", False),
+        Option("processes", text, "one of several processes: auto, or ADDRESS:PORT,COUNT,NUMBER", metavar="WHERE"),
     ),
     epilog="""  [model]                      path; adapter (PEFT, to start from), reference (default: what it
   path = "Qwen2.5-0.5B"        starts from), dtype, remat, chunk; without lora all weights train
@@ -53,6 +54,11 @@ learning_rate, beta, eta, mix may be schedules of optax: {schedule = "cosine_dec
 init_value = 1e-5}. FOLDER gets config.json, metrics.jsonl, completions.jsonl, checkpoints
 and export, the directory that transformers loads.
 
+On several hosts every process runs the same command with --processes, on the same files, and
+[mesh] says how all their devices are used; Slurm, Open MPI, Kubernetes and TPU pods are
+recognised (auto), elsewhere each is told: --processes host0:1234,8,0 for the first of eight.
+The first one prints and writes.
+
 exit codes: 0 done, 1 stopped and saved, 2 bad input, 130 interrupted and saved""",
 )
 
@@ -65,9 +71,21 @@ def run(arguments: Sequence[str]) -> int:
     from nashpo.cli.startup import prepare
 
     prepare(double=False)
+    if options.processes is None:
+        return _run(options)
+    from nashpo.cli.processes import joined
+
+    with joined(options.processes):
+        return _run(options)
+
+
+def _run(options: SimpleNamespace) -> int:
+    """The command, in a process that knows the others."""
     from nashpo.lm.config import read_config
 
     setup = read_config(options.file, _changes(options))
+    if options.processes is not None and not setup.tables["mesh"].given:
+        raise ValueError(f"{options.file}: --processes needs [mesh]: say how the devices of all processes are used.")
     if setup.folder is None:
         raise ValueError(f"{options.file}: the run needs a folder: give --folder.")
     from nashpo.cli.screen import Screen

@@ -1,13 +1,17 @@
 """A trained policy as a directory that transformers, or PEFT, loads."""
 
+import dataclasses
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+
 from nashpo.lm.files import save, save_adapter
 from nashpo.lm.files.folders import write_folder
+from nashpo.lm.host import first, on_host, wait
 
 MIXTURE = "mixture.json"
 
@@ -24,7 +28,8 @@ def export(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLik
 
     `source` is the checkpoint that it came from. The average of a run (`Pool`), the arithmetic mixture of several
     policies that no single directory holds, becomes a folder of them, `policy0`, `policy1`, ..., with their weights
-    in mixture.json: draw a policy for every answer.
+    in mixture.json: draw a policy for every answer. Of several processes all call it, each holds on its host what is
+    written, and the first one writes.
 
     Raises `ValueError` for a way that the policy cannot be written, and for a folder with other things in it; `OSError`
     where the disk refuses.
@@ -41,6 +46,24 @@ def export(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLik
     ...     sorted(os.listdir(export(model, Path(room, "trained"), source)))
     ['config.json', 'model.safetensors']
     """
+    if jax.process_count() == 1:
+        return _write(policy, folder, source, how)
+    whole = _whole(policy, how)
+    if first():
+        _write(whole, folder, source, how)
+    wait(f"exported {folder}")
+    return Path(folder)
+
+
+def _whole(policy: Any, how: How) -> Any:
+    """The policy with what is written of it in NumPy."""
+    if hasattr(policy, "members") or how in ("merged", "full"):
+        return on_host(policy)
+    return dataclasses.replace(policy, params=on_host(policy.params))
+
+
+def _write(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLike[str], how: How) -> Path:
+    """`export` by one process."""
     if hasattr(policy, "members"):
         return _write_mixture(policy, folder, source, how)
     adapter = bool(policy.base)
@@ -64,7 +87,7 @@ def _write_mixture(policy: Any, folder: str | os.PathLike[str], source: str | os
 
     def fill(room: Path) -> None:
         for place, number in enumerate(filled):
-            export(policy.member(number), room / f"policy{place}", source, how)
+            _write(policy.member(number), room / f"policy{place}", source, how)
         (room / MIXTURE).write_text(json.dumps({"weights": weights}, indent=1) + "\n", encoding="utf-8")
 
     if Path(folder, MIXTURE).is_file():

@@ -1,4 +1,4 @@
-"""Arrays of several processes, on the host of each."""
+"""Several processes: arrays on the host of each, and what they must agree on."""
 
 from typing import Any
 
@@ -14,6 +14,36 @@ def on_host(tree: Any) -> Any:
     {'a': array([1., 1.], dtype=float32)}
     """
     return jax.tree.map(_gathered, tree)
+
+
+def first() -> bool:
+    """Whether this is the process that writes and prints, of several or alone.
+
+    >>> first()
+    True
+    """
+    return jax.process_index() == 0
+
+
+def agreed(values: np.ndarray) -> np.ndarray:
+    """What the first process has, in all of them; all of them call it.
+
+    >>> agreed(np.ones(2))
+    array([1., 1.])
+    """
+    if jax.process_count() == 1:
+        return values
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.broadcast_one_to_all(values), values.dtype)
+
+
+def wait(what: str) -> None:
+    """Go on once every process has come here; `what` names the place."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(what)
 
 
 def _gathered(leaf: Any) -> np.ndarray:

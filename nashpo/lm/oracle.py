@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from nashpo.lm.host import on_host
+from nashpo.lm.host import agreed, on_host
 from nashpo.lm.judges.base import Questions, checked, name_of
 from nashpo.lm.sequences import finished
 from nashpo.typing import Array, Key, Scale
@@ -21,7 +21,8 @@ class TextOracle:
     `prompts` are the prompts of the game as people wrote them, in the order of the policies' contexts; `text` decodes
     responses and knows the tokens that end one. Each text is decoded once and each pair of texts is judged once,
     in one order; a text against itself is a draw and not asked about. A response without an end token, cut off for its
-    length, is unfinished. Everything here runs on the host.
+    length, is unfinished. Everything here runs on the host; of several processes each asks, and what the first one was
+    told counts.
 
     >>> class Letters:
     ...     end = (3,)
@@ -73,7 +74,7 @@ class TextOracle:
         if self.unfinished_penalty:
             gap = self.finished(left).astype(float) - self.finished(right)
             payoffs = np.clip(payoffs + self.unfinished_penalty * gap.reshape(-1), 0.0, 1.0)
-        return payoffs.reshape(shape)
+        return agreed(payoffs.reshape(shape))
 
     def finished(self, responses: Array) -> np.ndarray:
         """Whether each response `[..., T]` ends with an end token."""

@@ -12,7 +12,7 @@ from nashpo.checkpoint.run import CheckpointWarning
 from nashpo.checkpoint.store import clean, read_arrays, read_notes, remove, write
 from nashpo.files import uninterrupted, why
 from nashpo.fingerprint import differences
-from nashpo.lm.host import on_host
+from nashpo.lm.host import first, on_host, wait
 
 
 class Saved(NamedTuple):
@@ -50,7 +50,7 @@ class SavedRuns:
         Raises `OSError` where it cannot be written; those before it are as they were.
         """
         arrays, places = _distinct(tree)
-        if jax.process_index() == 0:
+        if first():
             notes = {"steps": steps, "identity": self.identity, "places": places, "lengths": dict(lengths)}
             notes["arrays"] = {name: [str(values.dtype), list(values.shape)] for name, values in arrays.items()}
             try:
@@ -65,10 +65,7 @@ class SavedRuns:
                     f"{self.folder}: the checkpoint of step {steps} cannot be written ({reason}); those before it are "
                     "as they were."
                 ) from error
-        if jax.process_count() > 1:
-            from jax.experimental import multihost_utils
-
-            multihost_utils.sync_global_devices(f"saved {steps}")
+        wait(f"saved {steps}")
 
     def latest(self, like: Any) -> Saved | None:
         """The newest checkpoint that is whole, in the form and on the devices of `like`; None where there is none.

@@ -17,7 +17,7 @@ from nashpo.fingerprint import fingerprint
 from nashpo.game import Game
 from nashpo.learners.base import Learner
 from nashpo.lm.evaluation import Evaluation, Rivals
-from nashpo.lm.host import on_host
+from nashpo.lm.host import first, on_host
 from nashpo.lm.records import Records
 from nashpo.lm.saved import SavedRuns
 from nashpo.mirror import Mirror, MirrorState
@@ -99,9 +99,8 @@ def train(
     with contextlib.ExitStack() as stack:
         records, runs = Records(None), None
         if folder is not None:
-            first = jax.process_index() == 0
-            stack.enter_context(locked(folder) if first else contextlib.nullcontext())
-            records = Records(folder) if first else records
+            stack.enter_context(locked(folder) if first() else contextlib.nullcontext())
+            records = Records(folder) if first() else records
             runs = SavedRuns(Path(folder, "checkpoints"), run.identity(), keep)
         for callback in callbacks:
             if hasattr(callback, "__enter__"):

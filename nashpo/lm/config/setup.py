@@ -19,6 +19,7 @@ from nashpo.lm.evaluation import Evaluation
 from nashpo.lm.exporting import export
 from nashpo.lm.files import load
 from nashpo.lm.filters import Decoding
+from nashpo.lm.host import first
 from nashpo.lm.learner import Generated
 from nashpo.lm.model import LanguageModel
 from nashpo.lm.oracle import TextOracle
@@ -121,7 +122,7 @@ class Setup:
         """
         run = self.tables["run"]
         callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
-        if self.folder is not None:
+        if self.folder is not None and first():
             callbacks = (_Noted(self), *callbacks)
         trained = self._train(self.game, run.steps, callbacks)
         if self.folder is not None and run.export != "none" and trained.steps == trained.planned:

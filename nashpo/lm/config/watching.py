@@ -7,6 +7,7 @@ from typing import Any
 
 from nashpo.callbacks import TensorBoard
 from nashpo.lm.config.setup import Setup
+from nashpo.lm.host import first
 from nashpo.lm.live import Live
 from nashpo.lm.training import Callback
 
@@ -40,10 +41,12 @@ class Numbers:
 
 
 def watchers(setup: Setup) -> list[Callback]:
-    """The callbacks that a configuration asks for.
+    """The callbacks that a configuration asks for; the first of several processes shows and writes.
 
     Raises `ValueError` where TensorBoard is asked for and no writer is installed.
     """
+    if not first():
+        return []
     found: list[Callback] = [Live()]
     if setup.tables["run"].tensorboard and setup.folder is not None:
         found.append(TensorBoard(Numbers(summary_writer(setup.folder / LOGS))))  # type: ignore[arg-type]  has a trace

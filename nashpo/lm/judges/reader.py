@@ -12,6 +12,7 @@ import numpy as np
 
 from nashpo.fingerprint import digest, fingerprint
 from nashpo.lm.decoder import Decoder, hidden
+from nashpo.lm.host import on_host
 from nashpo.lm.judges.base import JudgeError, digest_of, short
 from nashpo.lm.sequences import bucket, positions
 from nashpo.lm.text import Prompt, Text
@@ -66,7 +67,7 @@ class Reader:
                 tokens[line, : len(rows[i])] = rows[i]
                 places[line] = at[i]
             read = _read(self.decoder, cap, self.params, head, tokens, positions(tokens).astype(np.int32), places)
-            found[some] = np.asarray(read)[: len(some)]
+            found[some] = on_host(read)[: len(some)]
         return found
 
     def check(self, rows: Sequence[Sequence[int]], prompts: Sequence[Prompt]) -> None:
