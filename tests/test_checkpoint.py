@@ -18,7 +18,7 @@ from cases import GAMES, random_table
 
 import nashpo
 from nashpo import metrics
-from nashpo.checkpoint import Checkpoints, CheckpointWarning
+from nashpo.checkpoint import Checkpoints, CheckpointWarning, shelf
 from nashpo.checkpoint import run as checkpoint
 from nashpo.files import uninterrupted
 from nashpo.fingerprint import differences, fingerprint
@@ -310,13 +310,13 @@ def test_a_folder_that_cannot_be_is_named(tmp_path, monkeypatch):
 
 
 def test_ctrl_c_during_a_save_waits_for_its_end(folder, monkeypatch, expected):
-    write = checkpoint.write
+    write = shelf.write
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
         write(*arguments)
 
-    monkeypatch.setattr(checkpoint, "write", interrupted)
+    monkeypatch.setattr(shelf, "write", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"step 14 of 16 is saved in .*; the same call goes on from there"):
         drive(folder, steps=16, segment=1)
     assert names(folder) == [".lock", "00000008", "00000012", "00000014"]

@@ -12,7 +12,7 @@ import pytest
 from lm_worlds import SMALL, TokenOracle, listed_probs, world
 
 import nashpo
-from nashpo.checkpoint.run import CheckpointWarning
+from nashpo.checkpoint import CheckpointWarning
 from nashpo.learners import Batch, Fresh
 from nashpo.learners.losses import Pointwise
 from nashpo.lm.evaluation import Evaluation
@@ -81,6 +81,15 @@ def test_a_damaged_checkpoint_is_skipped(tmp_path):
     with pytest.warns(CheckpointWarning, match=r"run\.json has changed"):
         end = run(folder=tmp_path, save_every=3)
     same(whole, end)
+
+
+def test_a_damaged_checkpoint_ahead_does_not_push_out_the_good_one(tmp_path):
+    run(steps=4, folder=tmp_path, save_every=2, keep=2)
+    room = tmp_path / "checkpoints"
+    (room / "00000004" / "run.json").write_text("{")
+    with pytest.warns(CheckpointWarning, match=r"run\.json has changed"):
+        run(steps=3, folder=tmp_path, save_every=3, keep=1)
+    assert [path.name for path in room.iterdir()] == ["00000003"]
 
 
 @pytest.mark.parametrize(

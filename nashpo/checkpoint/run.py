@@ -1,7 +1,6 @@
-"""The checkpoints of one run: the newest that is whole and belongs to it, and the oldest that may go."""
+"""The checkpoints of a solver's run: its state, its trace so far, and what makes it another run."""
 
 import os
-import re
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,14 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo import __version__
-from nashpo.checkpoint.store import clean, read_arrays, read_notes, remove, write
-from nashpo.files import uninterrupted, why
+from nashpo.checkpoint.shelf import CheckpointWarning, Shelf, check_same_run
+from nashpo.checkpoint.store import read_arrays
 from nashpo.fingerprint import differences, fingerprint
 from nashpo.run import Plan
-
-
-class CheckpointWarning(UserWarning):
-    """A checkpoint cannot be read, or other versions of the libraries wrote it."""
 
 
 class Reached(NamedTuple):
@@ -44,10 +39,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike[str], plan: Plan, keep: int) -> None:
-        self.folder, self.keep = Path(folder), keep
+        self._shelf = Shelf(folder, keep)
         self._plan, self._fingerprint = plan, _identity(plan)
-        self.saved: int | None = None
-        """The step of the newest checkpoint of this run, None where there is none."""
 
     def latest(self) -> Reached | None:
         """The newest checkpoint that is whole; None where there is none.
@@ -55,19 +48,11 @@ class Checkpoints:
         Raises `ValueError` if it belongs to another run, or to one that cannot be taken to this one's last step.
         """
         refusal = None
-        for path in reversed(self._listed()):
-            try:
-                notes = read_notes(path)
-            except (OSError, ValueError) as error:
-                reason = why(error) if isinstance(error, OSError) else str(error)
-                where = "the run goes on from the one before it, or from the start"
-                message = f"{path}: this checkpoint is damaged ({reason}) and is skipped; {where}."
-                warnings.warn(message, CheckpointWarning, stacklevel=4)
-                continue
+        for path, notes in self._shelf.whole():
             self._check(path, notes)
             refusal = self._misfit(notes)
             if refusal is None:
-                self.saved = notes["steps"]
+                self._shelf.saved = notes["steps"]
                 return self._restore(path, notes)
             if notes["steps"] > self._plan.steps:
                 break
@@ -94,34 +79,17 @@ class Checkpoints:
             "fingerprint": self._fingerprint,
             "versions": _versions(),
         }
-        try:
-            with uninterrupted(patient=True):
-                clean(self.folder)
-                write(self.folder, f"{reached.steps:08d}", notes, {n: v for n, v in arrays.items() if v.size})
-                self.saved = reached.steps
-                self._rotate()
-        except Exception as error:  # Orbax's own or the system's: whichever, nothing was saved
-            raise OSError(self._unwritten(reached.steps, error)) from error
+        self._shelf.save(reached.steps, notes, arrays)
 
     def advice(self) -> str:
         """What to do after the run was broken off."""
-        if self.saved is None:
-            return f"broken off before the first checkpoint: nothing is saved in {self.folder}."
-        return (
-            f"broken off: step {self.saved} of {self._plan.steps} is saved in {self.folder}; the same call goes on "
-            "from there."
-        )
-
-    def _listed(self) -> list[Path]:
-        return sorted((p for p in self.folder.iterdir() if p.name.isdigit()), key=lambda path: int(path.name))
+        folder, saved = self._shelf.folder, self._shelf.saved
+        if saved is None:
+            return f"broken off before the first checkpoint: nothing is saved in {folder}."
+        return f"broken off: step {saved} of {self._plan.steps} is saved in {folder}; the same call goes on from there."
 
     def _check(self, path: Path, notes: dict[str, Any]) -> None:
-        differing = differences(notes["fingerprint"], self._fingerprint)
-        if differing:
-            raise ValueError(
-                f"{path}: belongs to another run, which differs in {differing}; give another folder or the settings "
-                "of that run."
-            )
+        check_same_run(path, notes["fingerprint"], self._fingerprint)
         versions = differences(notes["versions"], _versions())
         if versions:
             message = f"{path}: written with other versions: {versions}; the last digits may not be those of one run."
@@ -131,11 +99,11 @@ class Checkpoints:
         """Why a run of `steps` steps does not pass through a checkpoint, if it does not."""
         steps, plan = notes["steps"], self._plan
         if steps > plan.steps:
-            return f"{self.folder}: the run there has taken {steps} steps already, more than steps={plan.steps}."
+            return f"{self._shelf.folder}: the run there has taken {steps} steps already, more than steps={plan.steps}."
         if steps % plan.every and steps != plan.steps and not notes["over"]:
             return (
-                f"{self.folder}: the run there ended with a measurement after {steps} steps, which is no multiple of "
-                f"every={plan.every}: it cannot go on to steps={plan.steps}; give another folder."
+                f"{self._shelf.folder}: the run there ended with a measurement after {steps} steps, which is no "
+                f"multiple of every={plan.every}: it cannot go on to steps={plan.steps}; give another folder."
             )
         return None
 
@@ -148,22 +116,6 @@ class Checkpoints:
         state = [_loaded(arrays[f"state{i}"], notes["keys"].get(f"state{i}")) for i in range(len(leaves))]
         trace = {name: arrays[f"trace{i}"] for i, name in enumerate(notes["trace"])}
         return Reached(jax.tree.structure(wanted).unflatten(state), trace, notes["failed"], notes["over"])
-
-    def _rotate(self) -> None:
-        """Remove all but the last checkpoints up to the one just written, and those beyond it, which did not serve."""
-        listed = self._listed()
-        here = next(i for i, path in enumerate(listed) if int(path.name) == self.saved) + 1
-        for path in (*listed[: max(0, here - self.keep)], *listed[here:]):
-            remove(path)
-
-    def _unwritten(self, steps: int, error: Exception) -> str:
-        number = re.search(r"os_error_code='(\d+)'", str(error))
-        if number is not None:
-            reason = os.strerror(int(number[1]))
-        else:
-            reason = why(error) if isinstance(error, OSError) else str(error).strip().split("\n")[0][:200]
-        kept = "there is no earlier one" if self.saved is None else f"step {self.saved} is saved, the same call goes on"
-        return f"{self.folder}: the checkpoint of step {steps} cannot be written ({reason}); {kept}."
 
 
 def _identity(plan: Plan) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The checkpoints of a language model's run: everything that the next step needs, each array once."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,10 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nashpo.checkpoint.run import CheckpointWarning
-from nashpo.checkpoint.store import clean, read_arrays, read_notes, remove, write
-from nashpo.files import uninterrupted, why
-from nashpo.fingerprint import differences
+from nashpo.checkpoint.shelf import Shelf, check_same_run
+from nashpo.checkpoint.store import read_arrays
 from nashpo.lm.host import first, on_host, wait
 
 
@@ -41,8 +38,8 @@ class SavedRuns:
     """
 
     def __init__(self, folder: str | Path, identity: Mapping[str, str], keep: int) -> None:
-        self.folder, self.identity, self.keep = Path(folder), dict(identity), keep
-        self.folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._shelf, self._identity = Shelf(folder, keep), dict(identity)
 
     def save(self, steps: int, tree: Any, lengths: Mapping[str, int]) -> None:
         """Write the checkpoint of a run after `steps` steps, then remove the oldest; Ctrl-C waits for the end of it.
@@ -51,20 +48,9 @@ class SavedRuns:
         """
         arrays, places = _distinct(tree)
         if first():
-            notes = {"steps": steps, "identity": self.identity, "places": places, "lengths": dict(lengths)}
+            notes = {"steps": steps, "identity": self._identity, "places": places, "lengths": dict(lengths)}
             notes["arrays"] = {name: [str(values.dtype), list(values.shape)] for name, values in arrays.items()}
-            try:
-                with uninterrupted(patient=True):
-                    clean(self.folder)
-                    write(self.folder, f"{steps:08d}", notes, {n: _plain(v) for n, v in arrays.items() if v.size})
-                    for path in self._listed()[: -self.keep]:
-                        remove(path)
-            except Exception as error:  # Orbax's own or the system's: whichever, nothing was saved
-                reason = why(error) if isinstance(error, OSError) else str(error).strip().split("\n")[0][:200]
-                raise OSError(
-                    f"{self.folder}: the checkpoint of step {steps} cannot be written ({reason}); those before it are "
-                    "as they were."
-                ) from error
+            self._shelf.save(steps, notes, {name: _plain(values) for name, values in arrays.items()})
         wait(f"saved {steps}")
 
     def latest(self, like: Any) -> Saved | None:
@@ -72,25 +58,11 @@ class SavedRuns:
 
         Raises `ValueError` if it belongs to another run. A damaged one is skipped with a `CheckpointWarning`.
         """
-        for path in reversed(self._listed()):
-            try:
-                notes = read_notes(path)
-            except (OSError, ValueError) as error:
-                reason = why(error) if isinstance(error, OSError) else str(error)
-                message = f"{path}: this checkpoint is damaged ({reason}) and is skipped; the run goes on before it."
-                warnings.warn(message, CheckpointWarning, stacklevel=3)
-                continue
-            differing = differences(notes["identity"], self.identity)
-            if differing:
-                raise ValueError(
-                    f"{path}: belongs to another run, which differs in {differing}; give another folder or the "
-                    "settings of that run."
-                )
+        for path, notes in self._shelf.whole():
+            check_same_run(path, notes["identity"], self._identity)
+            self._shelf.saved = notes["steps"]
             return Saved(notes["steps"], _restored(path, notes, like), notes["lengths"])
         return None
-
-    def _listed(self) -> list[Path]:
-        return sorted((p for p in self.folder.iterdir() if p.name.isdigit()), key=lambda path: int(path.name))
 
 
 def _distinct(tree: Any) -> tuple[dict[str, np.ndarray], list[str]]:
