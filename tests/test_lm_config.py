@@ -214,6 +214,21 @@ def test_every_mistake_is_one_sentence(read, table, name, value, said):
     assert "run.toml" in message
 
 
+def test_mistakes_in_a_member_of_an_ensemble_name_its_line(world):
+    config = world / "members.toml"
+    member = '[[judge.members]]\nkind = "function"\nfunction = "small_judge:prefer"\n'
+    given = (world / "run.toml").read_text().replace('kind = "function"\nfunction = "small_judge:prefer"\n', "")
+    assert "small_judge" not in given
+    text = given.replace("[judge]\n", '[judge]\nkind = "ensemble"\n' + member + member + "weight = -1\n")
+    config.write_text(text)
+    line = text.splitlines().index("weight = -1") + 1
+    with pytest.raises(ValueError, match=rf"members\.toml, line {line}: judge\.members\.1\.weight is -1, but must be"):
+        read_config(config)
+    config.write_text(text.replace("weight = -1", "wait = -1"))
+    with pytest.raises(ValueError, match=rf"members\.toml, line {line}: judge\.members\.1\.wait is -1, but must be"):
+        read_config(config)
+
+
 def test_what_is_missing_is_named(world):
     tables = _tables(world)
     for name, said in (("model", "[model] with path"), ("judge", "[judge] with kind"), ("run", "[run] with steps")):

@@ -37,12 +37,16 @@ class TextOracle:
     [[0.75]]
     """
 
-    scale: ClassVar[Scale] = "probability"
     value: ClassVar[float] = 0.5
 
     def __init__(self, judge: Any, prompts: Sequence[Any], text: Any, unfinished_penalty: float = 0.0) -> None:
         self.judge, self.prompts, self.text = judge, list(prompts), text
         self.unfinished_penalty = float(unfinished_penalty)
+
+    @property
+    def scale(self) -> Scale:
+        """Judges say win probabilities."""
+        return "probability"
 
     def check(self) -> None:
         """Raise `ValueError` for a judge that cannot compare, or a penalty outside [0, 1]."""

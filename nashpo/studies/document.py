@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from nashpo.nearest import nearest
 
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?$")
+_MEMBER = re.compile(r"\s*\[\[([^\[\]]+)\]\]\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[\w-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[\w-]+))*)\s*=""")
 _PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([\w-]+))\s*(?:\.|$)""")
 
@@ -74,14 +75,23 @@ def read_document(study: Any) -> Document:
 def line_of(text: str, keys: tuple[str, ...]) -> int | None:
     r"""The line in which `keys` stands, or the nearest table above it that does; None if nothing is found.
 
+    A member of a list of tables, `[[judge.members]]`, has its number among the keys, counted from 0.
+
     >>> line_of("[games.cycle]\ngame = 'n_cycle'\nn = 3", ("games", "cycle", "n"))
     3
+    >>> line_of("[[members]]\nkind = 'pair'\n[[members]]\nkind = 'remote'", ("members", "1", "kind"))
+    4
     """
     found: dict[tuple[str, ...], int] = {}
     header: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
-        table, key = _HEADER.match(line), _KEY.match(line)
-        if table:
+        table, member, key = _HEADER.match(line), _MEMBER.match(line), _KEY.match(line)
+        if member:
+            parts = _parts(member[1])
+            header = (*parts, str(sum(known[:-1] == parts and known[-1].isdecimal() for known in found)))
+            found.setdefault(parts, number)
+            found[header] = number
+        elif table:
             header = _parts(table[1])
             found.setdefault(header, number)
         elif key:

@@ -140,15 +140,15 @@ def _ensemble(document: Document, place: tuple[str, ...], settings: dict[str, An
     if not isinstance(members, list) or not members or not all(isinstance(one, Mapping) for one in members):
         document.wrong(place, f"needs members: write [[{'.'.join(place)}.members]] for each, with kind and weight.")
     makers, weights, paths = [], [], []
-    for member in members:
-        entry = dict(member)
+    for number, member in enumerate(members):
+        entry, here = dict(member), (*place, "members", str(number))
         try:
             weights.append(positive(entry.pop("weight", 1.0)))
         except ValueError as error:
-            document.wrong((*place, "members", "weight"), f"is {member['weight']!r}, but must be {error}.")
+            document.wrong((*here, "weight"), f"is {member['weight']!r}, but must be {error}.")
         if "unfinished_penalty" in entry:
-            document.wrong((*place, "members", "unfinished_penalty"), "belongs to the whole judge.")
-        make, found = _planned(document, (*place, "members"), entry)
+            document.wrong((*here, "unfinished_penalty"), "belongs to the whole judge.")
+        make, found = _planned(document, here, entry)
         makers.append(make)
         paths += found
     shares = [weight / sum(weights) for weight in weights]

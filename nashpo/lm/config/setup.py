@@ -113,7 +113,7 @@ class Setup:
         """The preference game between answers to the prompts."""
         text = dataclasses.replace(self.text, end=self.decoding.end)
         oracle = TextOracle(self.judge, self.asked.prompts.items, text, self.planned_judge.unfinished_penalty)
-        return Game.from_oracle(oracle, self.first_beta, self.reference, self.asked.weights)  # type: ignore[arg-type]  as in the class
+        return Game.from_oracle(oracle, self.first_beta, self.reference, self.asked.weights)
 
     def run(self, callbacks: Callback | Sequence[Callback] = ()) -> Trained:
         """Train, from the newest checkpoint in the folder if there is one, and export the answer.
@@ -139,7 +139,7 @@ class Setup:
         if not steps:
             raise ValueError(f"{self.folder}: has no checkpoint; a run saves one every tenth of its steps.")
         silent = TextOracle(_Silent(), self.asked.prompts.items, self.text)
-        game = Game.from_oracle(silent, self.first_beta, self.reference, self.asked.weights)  # type: ignore[arg-type]
+        game = Game.from_oracle(silent, self.first_beta, self.reference, self.asked.weights)
         return self._train(game, max(steps), ())
 
     def _train(self, game: Game, steps: int, callbacks: Sequence[Callback]) -> Trained:
