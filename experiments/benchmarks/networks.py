@@ -92,7 +92,7 @@ def seeds(repeats: int, smoke: bool) -> list[dict[str, Any]]:
     from nashpo.policies import Neural
     from nashpo_games import random_constant_sum
 
-    count, steps = (4, 10) if smoke else (64, 200)
+    count, steps = (4, 10) if smoke else (64, 2000)
     table = random_constant_sum(RESPONSES, seed=0).oracle.table().astype(np.float32)
     single = [Neural.from_module(SharedNetwork(nnx.Rngs(seed), games=1), np.arange(1)) for seed in range(count)]
     cases = {

@@ -73,4 +73,9 @@ def listed_shape(policy: Any) -> tuple[int, ...]:
     logits = getattr(policy, "logits", None)
     if isinstance(logits, jax.Array | np.ndarray):
         return np.shape(logits)
-    return jax.eval_shape(lambda policy: policy.log_probs(), policy).shape
+    return jax.eval_shape(_log_probs, policy).shape
+
+
+def _log_probs(policy: Any) -> Array:
+    """A function of its own, so that policies of one form are traced once."""
+    return policy.log_probs()
