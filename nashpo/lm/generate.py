@@ -217,8 +217,7 @@ def _said(law: Array, token: jax.Array) -> jax.Array:
 
 def _spread(cache: Cache, count: int, more: int) -> Cache:
     """The cache of `count` rows for every row, with as many empty slots more."""
-    k = jnp.pad(cache.k, ((0, 0),) * 4 + ((0, more),))
-    v = jnp.pad(cache.v, ((0, 0),) * 3 + ((0, more), (0, 0)))
+    k, v = (jnp.pad(part, ((0, 0), (0, 0), (0, more), (0, 0), (0, 0))) for part in (cache.k, cache.v))
     places = jnp.pad(cache.positions, ((0, 0), (0, more)), constant_values=-1)
     return Cache(jnp.repeat(k, count, axis=1), jnp.repeat(v, count, axis=1), jnp.repeat(places, count, axis=0))
 

@@ -20,13 +20,13 @@ class Cache(NamedTuple):
 
     >>> decoder = Decoder("llama", vocabulary=8, width=4, layers=2, heads=2, kv_heads=1, head_dim=2, inner=4)
     >>> empty_cache(decoder, batch=3, length=5).k.shape
-    (2, 3, 1, 2, 5)
+    (2, 3, 5, 1, 2)
     """
 
     k: Array
-    """`[N, B, kv_heads, head_dim, S]`, turned."""
+    """`[N, B, S, kv_heads, head_dim]`, turned."""
     v: Array
-    """`[N, B, kv_heads, S, head_dim]`."""
+    """`[N, B, S, kv_heads, head_dim]`."""
     positions: Array
     """`[B, S]` int32."""
 
@@ -38,9 +38,8 @@ def empty_cache(decoder: Decoder, batch: int, length: int, dtype: Any = jnp.floa
     >>> empty_cache(decoder, batch=1, length=3).positions
     Array([[-1, -1, -1]], dtype=int32)
     """
-    heads = (decoder.layers, batch, decoder.kv_heads)
-    k, v = (*heads, decoder.head_dim, length), (*heads, length, decoder.head_dim)
-    return Cache(jnp.zeros(k, dtype), jnp.zeros(v, dtype), jnp.full((batch, length), -1, jnp.int32))
+    shape = (decoder.layers, batch, length, decoder.kv_heads, decoder.head_dim)
+    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.full((batch, length), -1, jnp.int32))
 
 
 def hidden(
