@@ -31,12 +31,7 @@ def measured(found, listed, table):
     """The exact gap, and the total variation from the exact equilibrium, of a policy."""
     probs = listed_probs(found, table.oracle.answers)
     np.testing.assert_allclose(probs.sum(-1), 1.0, atol=1e-5)
-    return apart(probs / probs.sum(-1, keepdims=True), listed)
-
-
-def apart(probs, listed):
-    """The same of probabilities."""
-    policy = Tabular.from_probs(probs)
+    policy = Tabular.from_probs(probs / probs.sum(-1, keepdims=True))
     distance = 0.5 * np.abs(policy.probs() - nashpo.equilibrium(listed).policy.probs()).sum(-1).max()
     return float(nashpo.duality_gap(listed, policy)), float(distance)
 
@@ -69,23 +64,18 @@ def test_samples_alone_reach_the_exact_equilibrium(name, seed):
 
 @pytest.mark.slow
 def test_the_average_of_self_play_reaches_the_minimax_winner():
-    """Self-play has no pull back, so that errors of a fit last, and where a run ends is a matter of its key.
+    """Self-play has no pull back, so that errors of a fit last: the average may be 0.01 worse than the exact one.
 
-    In 500 steps the exact average comes to a gap of 0.03 and a total variation of 0.14 from where the reference is
-    almost never. Nine runs, of the keys 1 to 9, ended with gaps of 0.02 to 0.04 (a standard deviation of 0.007) and
-    total variations of 0.08 to 0.17 (0.03); the bounds are more than three of them above their means.
-    """
+    After 500 steps that one is still a gap of 0.03 away from where the reference is almost never."""
     table = token_length_bias(length=2, prompts=2)
     game, start, listed = world(table, SMALL)
     steps, eta = 500, 0.8
     fit = Generated(1e-2, gains=Batch(), responses=256, updates=UPDATES, prompts=2, pool=64, optimizer=optax.adam)
     run = train(game, SPO(eta), learner=fit, steps=steps, start=start, key=1)
-    exact = nashpo.solve(listed, SPO(eta), steps=steps, every=steps).policy
+    exact = nashpo.solve(listed, SPO(eta), steps=steps, every=steps).trace["duality_gap"][-1]
     gap, distance = measured(run.policy, listed, table)
-    exact_gap, exact_distance = apart(exact.probs(), listed)
-    gap_before, distance_before = measured(start, listed, table)
-    assert gap < exact_gap + 0.032 < 0.2 * gap_before
-    assert distance < exact_distance + 0.08 < 0.4 * distance_before
+    assert gap < exact + 0.01 < 0.2 * measured(start, listed, table)[0]
+    assert distance < 0.15
 
 
 @pytest.mark.slow
