@@ -20,7 +20,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", TRL_EXPERI
 warnings.simplefilter("ignore")
 
 import transformers  # noqa: E402  after the settings that are read on import
-from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification  # noqa: E402
+from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification  # noqa: E402  as above
 
 datasets, torch, trl, nash_md, online_dpo = (
     importlib.import_module(name)
