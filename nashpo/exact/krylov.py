@@ -27,36 +27,33 @@ def newton_direction(
     `payoff` may be float32: the recurrence then runs with its products in float32, enough for a tolerance
     above 1e-5. `limit` is the number of products after which a factorisation is cheaper.
     """
-    single = payoff.dtype == np.float32
-    u = b - p @ b
+    u = b - p.dot(b)
     x = p * u
-    norm = math.sqrt(x @ u)
+    norm = math.sqrt(x.dot(u))
     if norm < _TINY:
         return u
-    u *= 1.0 / norm
     x *= 1.0 / norm
-    basis, off, pivots, heads = [u], [], [beta], [norm]
-    while True:
-        image = (payoff @ x.astype(np.float32)).astype(float) if single else payoff @ x
-        image -= p @ image
+    basis = np.empty((limit + 1, len(b)))
+    np.multiply(u, 1.0 / norm, out=basis[0])
+    off, pivots, heads = [], [beta], [norm]
+    for count in range(1, limit + 1):
+        image = payoff.dot(x) if payoff.dtype == x.dtype else payoff.dot(x.astype(payoff.dtype)).astype(x.dtype)
+        image -= p.dot(image)
         if off:
-            image += off[-1] * basis[-2]
+            image += off[-1] * basis[count - 2]
         x = p * image
-        norm = math.sqrt(x @ image)
+        norm = math.sqrt(x.dot(image))
         off.append(norm)
         residual = heads[-1] * norm / pivots[-1]
         if residual <= tol * heads[0]:
-            break
-        count = len(basis)
-        if count >= limit or (count == 4 and _forecast(off, beta, tol) > limit):
+            return np.dot(_back_substitute(heads, off, pivots), basis[:count])
+        if count == 4 and _forecast(off, beta, tol) > limit:
             return None
         pivots.append(beta + norm * norm / pivots[-1])
         heads.append(residual)
-        u = image
-        u *= 1.0 / norm
+        np.multiply(image, 1.0 / norm, out=basis[count])
         x *= 1.0 / norm
-        basis.append(u)
-    return np.asarray(_back_substitute(heads, off, pivots)) @ np.asarray(basis)
+    return None
 
 
 def _forecast(off: list[float], beta: float, tol: float) -> float:

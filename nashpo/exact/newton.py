@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from nashpo.exact.krylov import newton_direction
-from nashpo.exact.solution import Solution, log_normalise
+from nashpo.exact.solution import Solution, largest, log_normalise, spread_of
 
 _FACTOR = 4.0
 _DENSE = 64
@@ -106,6 +106,7 @@ class _Newton:
     def __init__(self, payoff: np.ndarray, log_reference: np.ndarray):
         self.payoff, self.log_reference = payoff, log_reference
         self.size = len(log_reference)
+        self.ones = np.ones(self.size)
         self.krylov = self.size > _DENSE
         self.limit = int(min(self.size**1.5 / 120.0, 0.25 * self.size))
         self.single: np.ndarray | None = None
@@ -116,9 +117,8 @@ class _Newton:
 
     def easy_beta(self) -> float:
         """A beta at which the first best response moves no logit by more than 8."""
-        gains = self.evaluate(self.log_reference, 1.0)[2]
-        self.first = gains
-        return float(np.maximum.reduce(gains) - np.minimum.reduce(gains)) / 8.0
+        self.first = self.evaluate(self.log_reference, 1.0)[2]
+        return spread_of(self.first) / 8.0
 
     def ceiling(self, beta: float) -> float:
         """Up to this log-probability a component may rise as far as the linear model says."""
@@ -130,15 +130,15 @@ class _Newton:
     def evaluate(self, theta: np.ndarray, beta: float):
         """`theta` shifted, its softmax p, its payoffs, the centred residual and the spread of the residual."""
         known = self.first if theta is self.log_reference else None
-        theta = theta - np.maximum.reduce(theta)
+        theta = theta - largest(theta)
         p = np.exp(theta)
-        p *= 1.0 / np.add.reduce(p)
-        gains = self.payoff @ p if known is None else known
+        p *= 1.0 / p.dot(self.ones)
+        gains = self.payoff.dot(p) if known is None else known
         residual = gains * (-1.0 / beta)
         residual += theta
         residual -= self.log_reference
-        residual -= p @ residual
-        return theta, p, gains, residual, float(np.maximum.reduce(residual) - np.minimum.reduce(residual))
+        residual -= p.dot(residual)
+        return theta, p, gains, residual, spread_of(residual)
 
     def solve(self, start: np.ndarray, beta: float, tol: float) -> np.ndarray | None:
         """Logits with duality gap at most `tol` (0: the float64 floor; inf: good enough to go on); None if stuck."""
@@ -146,12 +146,10 @@ class _Newton:
         for _ in range(_STEPS):
             last = point
             theta, p, gains, residual, spread = point
-            variance = float(p @ (residual * residual))
+            variance = float(p.dot(residual * residual))
             if tol > 0 and self.close(p, residual, variance, spread) * beta <= 0.9 * min(tol, beta):
                 return theta
-            floor = (
-                4.0 * _EPS * (1.0 - float(np.minimum.reduce(theta)) + float(np.maximum.reduce(np.abs(gains))) / beta)
-            )
+            floor = 4.0 * _EPS * (1.0 + largest(-theta) + largest(np.abs(gains)) / beta)
             if spread <= floor:
                 return theta
             direction = self.direction(p, gains, residual, beta, math.sqrt(variance), tol)
@@ -169,14 +167,13 @@ class _Newton:
         """`2 KL(p || best response)`, which is the variance of a small residual."""
         if spread <= 0.1:
             return 1.1 * variance
-        best = p * np.exp(np.minimum(-residual, 700.0))
-        return 2.0 * float(np.log(np.add.reduce(best)))
+        return 2.0 * math.log(p.dot(np.exp(np.minimum(-residual, 700.0))))
 
     def search(self, point, direction: np.ndarray, beta: float):
         """The next point: a full step, or the largest of its halves that lowers the residual."""
         theta, p, _, _, spread = point
-        direction = direction - p @ direction
-        cautious = float(np.maximum.reduce(direction)) > 0.5
+        direction = direction - p.dot(direction)
+        cautious = largest(direction) > 0.5
         ceiling = self.ceiling(beta) if cautious else 0.0
         share = 1.0
         for _ in range(12):
@@ -206,13 +203,14 @@ class _Newton:
 def _lift(theta: np.ndarray, step: np.ndarray, ceiling: float) -> np.ndarray:
     """`theta + step`, but a component that would rise above `ceiling` rises by `log(1 + step)` at most."""
     risen = theta + np.log1p(np.maximum(step, 0.0))
-    np.maximum(risen, ceiling, out=risen)
-    moved = theta + step
-    return np.where(step > 0, np.minimum(moved, risen), moved)
+    return np.minimum(theta + step, np.maximum(risen, ceiling))
 
 
 def _factorised(payoff, p, gains, residual, beta: float, single: bool) -> np.ndarray:
-    """Solve `(beta I - S C) d = -beta residual` by LU, over the responses whose columns of C are not negligible."""
+    """Solve `(beta I - S C) d = -beta residual` by LU, over the responses whose columns of C are not negligible.
+
+    LAPACK reads columns, so it gets the rows of the transposed: `P^T = 2 P_00 - P`, `P_00` the payoff of a tie.
+    """
     size = len(p)
     if size > _DENSE:
         kept = np.flatnonzero(p > 1e-10 * beta / size)
@@ -222,27 +220,20 @@ def _factorised(payoff, p, gains, residual, beta: float, single: bool) -> np.nda
             full = np.zeros(size)
             full[kept] = p[kept] * change
             return payoff @ full / beta - residual
-    if size > _DENSE and single:
-        return _single_precision(payoff, p, gains, residual, beta)
-    jacobian = gains[:, None] - payoff
-    jacobian *= p
-    jacobian.flat[:: size + 1] += beta
-    return np.linalg.solve(jacobian, -beta * residual)
-
-
-def _single_precision(payoff, p, gains, residual, beta: float) -> np.ndarray:
-    """The same in float32, from the transposed matrix: `P^T = 2 P_00 - P`, `P_00` the payoff of a tie."""
-    transposed = payoff.astype(np.float32, order="C")
-    transposed += (gains - 2.0 * payoff[0, 0]).astype(np.float32)
-    transposed *= p.astype(np.float32)[:, None]
-    transposed.ravel()[:: len(p) + 1] += np.float32(beta)
-    return _gesv()(transposed.T, (-beta * residual).astype(np.float32), overwrite_a=1, overwrite_b=1)[2].astype(float)
+    kind = np.float32 if single and size > _DENSE else np.float64
+    transposed = payoff.astype(kind, order="C")
+    transposed += (gains - 2.0 * payoff[0, 0]).astype(kind)
+    transposed *= p.astype(kind)[:, None]
+    transposed.ravel()[:: size + 1] += kind(beta)
+    if size <= _DENSE:  # and SciPy need not be imported
+        return np.linalg.solve(transposed.T, -beta * residual)
+    return _gesv(kind)(transposed.T, (-beta * residual).astype(kind), overwrite_a=1, overwrite_b=1)[2].astype(float)
 
 
 @functools.cache
-def _gesv():
-    """LAPACK's solver in float32."""
+def _gesv(kind: type[np.floating]):
+    """LAPACK's solver of one precision."""
     from scipy.linalg import get_lapack_funcs
 
-    (gesv,) = get_lapack_funcs(("gesv",), dtype=np.float32)
+    (gesv,) = get_lapack_funcs(("gesv",), dtype=kind)
     return gesv
