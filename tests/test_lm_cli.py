@@ -330,6 +330,8 @@ MISTAKES = {
     "sample MODEL PROMPTS --mix other": "--mix 'other': write CHECKPOINT=WEIGHT",
     "sample MODEL PROMPTS --mix a=0.5,b=0.5": "the weights sum to 1; leave some to CHECKPOINT.",
     "sample MODEL PROMPTS --longest 2": "has 3 tokens, more than longest=2",
+    "sample MODEL PROMPTS --new-tokens 62": "new_tokens=62: the shortest prompt has 3 tokens, and the model was made",
+    "sample MODEL LONG --new-tokens 3": "long.jsonl: line 2: the prompt has 62 tokens and the answer up to 3",
     "sample MODEL PROMPTS --output out.txt": "--output out.txt: .txt cannot be written",
     "judge MODEL": "is one checkpoint; give another to judge it against.",
     "judge PROMPTS --judge JUDGE": 'has no "answers", a list of at least one text.',
@@ -346,6 +348,8 @@ MISTAKES = {
 def test_every_mistake_is_one_sentence(world, run, words):
     places = {"WORLD": "", "RUN": "run.toml", "MODEL": "model", "OTHER": "other", "PROMPTS": "prompts.jsonl"}
     places["JUDGE"] = "judge.toml"
+    places["LONG"] = "long.jsonl"
+    (world / "long.jsonl").write_text('{"prompt": "red"}\n{"prompt": "' + "red " * 61 + '"}\n')
     code, _, err = run(*(str(world / places[word]) if word in places else word for word in words.split()))
     assert code == 2
     assert MISTAKES[words] in err

@@ -126,6 +126,18 @@ def test_stop_texts_and_long_prompts(world, read):
     assert read(data={"prompts": "long.jsonl", "longest": 3, "overlong": "truncate"}).asked.contexts.shape == (13, 3)
 
 
+def test_prompts_that_leave_no_room_for_answers_are_named(world, read):
+    (world / "room.jsonl").write_text('{"prompt": "red"}\n' * 8 + json.dumps({"prompt": "red " * 61}) + "\n")
+    said = r"room\.jsonl: line 9: the prompt has 62 tokens and the answer up to 3, more than the 64 that the model was"
+    with pytest.raises(ValueError, match=said):
+        read(data={"prompts": "room.jsonl"})
+    assert read(data={"prompts": "room.jsonl", "longest": 61, "overlong": "truncate"}).asked.contexts.shape == (9, 61)
+    with pytest.raises(
+        ValueError, match=r"line 22: generation\.new_tokens is 63, but the model was made for 64 tokens"
+    ):
+        read(data={"prompts": "room.jsonl"}, generation={"new_tokens": 63})
+
+
 def test_held_out_prompts_may_be_a_file_and_prompts_a_pattern(world, read):
     setup = read(data={"prompts": ["prompts*.jsonl"], "held_out": "prompts.jsonl"})
     assert setup.asked.held_out.tolist() == list(range(12, 24))

@@ -116,6 +116,7 @@ def load_speaker(path: str | os.PathLike[str], prompts: Prompts, asking: Asking)
     text = Text.load(folder if base is None or (folder / "tokenizer.json").is_file() else base)
     checkpoint = load(folder if base is None else base, dtype=asking.dtype)
     contexts = prompts.contexts(text, asking.longest, truncate=asking.overlong == "truncate")
+    prompts.check_room(contexts, checkpoint.decoder.longest, asking.new_tokens)
     decoding = Decoding(asking.new_tokens, asking.temperature, asking.top_k, asking.top_p, text.end)
     model = LanguageModel.from_checkpoint(checkpoint, contexts, decoding)
     if base is not None:

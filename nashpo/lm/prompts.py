@@ -139,6 +139,35 @@ class Prompts:
             context[len(context) - len(row) :] = row
         return contexts
 
+    def check_room(self, contexts: np.ndarray, most: int | None, new_tokens: int) -> None:
+        """Refuse `contexts` of these prompts that leave no room for the answers of a model made for `most` tokens.
+
+        Raises `ValueError` naming the file, the line and the number of tokens, or `new_tokens` if no prompt fits.
+
+        >>> from nashpo.lm.tiny import tiny_tokenizer
+        >>> prompts = Prompts.of(["red", "red red"])
+        >>> prompts.check_room(prompts.contexts(tiny_tokenizer(["red"])), most=4, new_tokens=2)
+        Traceback (most recent call last):
+            ...
+        ValueError: prompts[1]: the prompt has 3 tokens and the answer up to 2, more than the 4 that the model was \
+made for; drop or truncate prompts of more than 2 tokens, or take fewer new tokens.
+        """
+        lengths = (contexts >= 0).sum(1)
+        if most is None or lengths.max() + new_tokens <= most:
+            return
+        room = most - new_tokens
+        if lengths.min() > room:
+            raise ValueError(
+                f"new_tokens={new_tokens}: the shortest prompt has {lengths.min()} tokens, and the model was made for "
+                f"{most}; take fewer new tokens."
+            )
+        row = int(np.argmax(lengths > room))
+        raise ValueError(
+            f"{self.where[row]}: the prompt has {lengths[row]} tokens and the answer up to {new_tokens}, more than the "
+            f"{most} that the model was made for; drop or truncate prompts of more than {room} tokens, or take fewer "
+            "new tokens."
+        )
+
     def tokens(self, text: Text) -> list[list[int]]:
         """The tokens of each prompt.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nashpo.lm.config.algorithm import read_algorithm
-from nashpo.lm.config.data import Asked, read_data
+from nashpo.lm.config.data import Asked, check_room, read_data
 from nashpo.lm.config.judge import read_judge
 from nashpo.lm.config.learner import Around, read_learner
 from nashpo.lm.config.model import read_decoding, read_model
@@ -54,6 +54,7 @@ def read_config(
         document.wrong(("model", "path"), f": {error}")
     decoding = read_decoding(document, tables["generation"], text)
     asked = read_data(document, tables["data"], text)
+    check_room(document, asked, plan.decoder.longest, decoding.new_tokens)
     first = float(beta(0)) if isinstance(beta, Scheduled) else beta
     usable = int((asked.weights > 0).sum())
     around = Around(rule, run.steps, usable, run.seed, plan.lora is not None, first)
