@@ -255,6 +255,26 @@ def test_the_objective_by_hand():
     assert found.objectives[-1] == pytest.approx(sum(likelihood) - 0.1 * np.sum(r**2))
 
 
+@pytest.mark.parametrize("assignment", ["soft", "hard"])
+def test_numbers_without_votes_are_no_annotators(assignment):
+    numbers = [3, 4, 7, 8, 12]
+    left, right, annotators = np.tile([0, 1, 0], 5), np.tile([1, 2, 2], 5), np.repeat(numbers, 3)
+
+    def voted(who):
+        share = np.where(annotators % 2, 0.9, 0.1)
+        return Comparisons.from_pairs(left, right, share, votes=20, annotators=who)
+
+    found = fit_annotator_groups(voted(annotators), 2, KEY, assignment)
+    dense = fit_annotator_groups(voted(np.repeat(range(5), 3)), 2, KEY, assignment)
+    np.testing.assert_array_equal(found.objectives, dense.objectives)
+    np.testing.assert_allclose(found.oracle.weights, [0.6, 0.4], atol=1e-6)
+    np.testing.assert_array_equal(found.responsibilities[numbers], dense.responsibilities)
+    absent = np.setdiff1d(range(13), numbers)
+    np.testing.assert_array_equal(found.responsibilities[absent], np.tile(found.oracle.weights, (8, 1)))
+    with pytest.raises(ValueError, match="groups=6: there are 5 annotators who voted"):
+        fit_annotator_groups(voted(annotators), 6, KEY, assignment)
+
+
 def test_groups_say_what_they_need():
     data, _ = sample_annotators(society(), KEY, annotators=4, votes=5)
     for make, message in (

@@ -29,7 +29,7 @@ class AnnotatorGroups:
     oracle: Mixture
     """One Bradley-Terry model per group; `weights` `[G]` are the groups' sizes, the largest first."""
     responsibilities: np.ndarray
-    """`[U, G]`: how likely annotator u belongs to group g."""
+    """`[U, G]`: how likely annotator u belongs to group g; of a number without votes, the groups' sizes."""
     objectives: np.ndarray
     """`[T]`: the penalised log-likelihood after every iteration, in nats; it never falls."""
     converged: bool
@@ -72,8 +72,10 @@ def fit_annotator_groups(
     iteration gains less than `tol` (relative) or `steps` are done. A penalty (precision of the prior) keeps the
     rewards of small groups finite. With `flip` the log-likelihood is the corrected one (see `targets`).
 
-    Raises `ValueError` for comparisons without annotators or of features, fewer annotators than groups, or a penalty
-    that is not positive.
+    Only annotators with votes count; numbers that no row has, as after `split(by="annotators")`, change nothing.
+
+    Raises `ValueError` for comparisons without annotators or of features, fewer annotators with votes than groups, or a
+    penalty that is not positive.
 
     >>> import jax
     >>> data = Comparisons.from_pairs([0] * 6, [1] * 6, [1, 1, 1, 0, 0, 1], votes=9, annotators=range(6))
@@ -86,9 +88,13 @@ def fit_annotator_groups(
     if not (np.isfinite(penalty) and penalty > 0):
         raise ValueError(f"penalty={penalty}: groups may be small, so the prior needs a positive precision.")
     check_noise(flip, smoothing)
-    wins = corrected_wins(annotator_wins(data), flip, smoothing)
+    counts = annotator_wins(data)
+    voted = counts.any(axis=(1, 2, 3))
+    wins = corrected_wins(counts[voted], flip, smoothing)
     if not 1 <= groups <= len(wins):
-        raise ValueError(f"groups={groups}: there are {len(wins)} annotators, so choose between 1 and {len(wins)}.")
+        raise ValueError(
+            f"groups={groups}: there are {len(wins)} annotators who voted, so choose between 1 and {len(wins)}."
+        )
     generator = random(key)
     runs = []
     for _ in range(max(1, restarts)):
@@ -97,7 +103,9 @@ def fit_annotator_groups(
     best = max(runs, key=lambda run: run.objectives[-1])
     order = np.argsort(-best.weights, kind="stable")
     oracle = Mixture.of([BradleyTerry(best.rewards[g], scale) for g in order], best.weights[order])
-    return AnnotatorGroups(oracle, best.responsibilities[:, order], np.array(best.objectives), best.converged)
+    responsibilities = np.tile(best.weights[order], (len(voted), 1))
+    responsibilities[voted] = best.responsibilities[:, order]
+    return AnnotatorGroups(oracle, responsibilities, np.array(best.objectives), best.converged)
 
 
 def annotator_wins(data: Comparisons) -> np.ndarray:
