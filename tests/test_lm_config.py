@@ -132,9 +132,7 @@ def test_prompts_that_leave_no_room_for_answers_are_named(world, read):
     with pytest.raises(ValueError, match=said):
         read(data={"prompts": "room.jsonl"})
     assert read(data={"prompts": "room.jsonl", "longest": 61, "overlong": "truncate"}).asked.contexts.shape == (9, 61)
-    with pytest.raises(
-        ValueError, match=r"line 22: generation\.new_tokens is 63, but the model was made for 64 tokens"
-    ):
+    with pytest.raises(ValueError, match=r"line 22: generation\.new_tokens is 63, but the model was made for 64"):
         read(data={"prompts": "room.jsonl"}, generation={"new_tokens": 63})
 
 

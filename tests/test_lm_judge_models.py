@@ -117,6 +117,18 @@ class TestReader:
         with pytest.raises(ValueError, match=f"tokenizer has {SIZE} tokens, but its embedding {SIZE - 1} rows"):
             Reward(small, {}, np.zeros((1, 4)), text)
 
+    def test_an_added_token_without_an_embedding_is_no_matter_until_a_text_has_it(self, params):
+        more = tiny_tokenizer(WORDS)
+        more.tokenizer.add_tokens(["<image>"], special_tokens=True)
+        assert more.vocabulary == SIZE + 1
+        judge, plain = (Reward(DECODER, params, draw(1, 1), one) for one in (more, tiny_tokenizer(WORDS)))
+        pair = ["red"], ["green"], ["blue"]
+        assert judge.compare(*pair) == plain.compare(*pair)
+        with pytest.raises(JudgeError, match=rf"prompt 'red' has the token '<image>' \({SIZE}\), but its embedding"):
+            judge.compare(["red"], ["green"], [" <image>"])
+        with pytest.raises(ValueError, match="must be two different tokens, with an embedding each"):
+            Choice(DECODER, params, more, template=TEMPLATE, labels=("A", "<image>"))
+
     def test_a_text_that_is_too_long(self, params, text):
         judge = Reward(DECODER, params, draw(1, 1), text, longest=5)
         judge.compare(["red"], ["red"], [" red red"])

@@ -186,8 +186,8 @@ class Choice(_TwoOrders):
         if name not in params:
             raise ValueError("the checkpoint has no language model's head: a Choice needs lm_head.weight.")
         rows = [_single(text, label) for label in labels]
-        if len(set(rows)) != 2:
-            raise ValueError(f"labels={labels!r}: must be two different tokens.")
+        if len(set(rows)) != 2 or max(rows) >= decoder.vocabulary:
+            raise ValueError(f"labels={labels!r}: must be two different tokens, with an embedding each.")
         self.head = as_head(params[name][np.array(rows)], decoder.width, "lm_head")
         self.cap = decoder.logit_cap
         self.labels, self.template, self.turn, self.answering = labels, check_template(template), turn, answering

@@ -27,7 +27,8 @@ class Reader:
     Texts are sorted by length and padded to one of few lengths, so that few programs are compiled. `longest` is the
     number of tokens of the longest text that is read; None for what the model was made for.
 
-    Raises `ValueError` where the tokenizer has more tokens than the embedding has rows.
+    Raises `ValueError` where the tokenizer has more tokens than the embedding has rows, but for added ones: published
+    tokenizers have some that no text is to hold.
 
     >>> from nashpo.lm.decoder import init_params
     >>> from nashpo.lm.tiny import tiny_tokenizer
@@ -41,9 +42,12 @@ class Reader:
     def __init__(
         self, decoder: Decoder, params: Any, text: Text, batch: int = 16, longest: int | None = None, path: Any = None
     ) -> None:
-        if text.vocabulary > decoder.vocabulary:
+        words = text.tokenizer.get_vocab()
+        own = set(words) - set(text.tokenizer.get_added_vocab())
+        size = max((words[word] for word in own), default=-1) + 1
+        if size > decoder.vocabulary:
             raise ValueError(
-                f"the judge's tokenizer has {text.vocabulary} tokens, but its embedding {decoder.vocabulary} rows: "
+                f"the judge's tokenizer has {size} tokens, but its embedding {decoder.vocabulary} rows: "
                 "they do not belong together."
             )
         if batch < 1 or (longest is not None and longest < 1):
@@ -71,7 +75,7 @@ class Reader:
         return found
 
     def check(self, rows: Sequence[Sequence[int]], prompts: Sequence[Prompt]) -> None:
-        """Raise `JudgeError` for a text that is too long to be read, or has no tokens."""
+        """Raise `JudgeError` for a text that is too long to be read, has no tokens, or one without an embedding."""
         for row, prompt in zip(rows, prompts, strict=True):
             if self.longest is not None and len(row) > self.longest:
                 raise JudgeError(
@@ -80,6 +84,12 @@ class Reader:
                 )
             if not len(row):
                 raise JudgeError(f"the judge's text for the prompt {short(prompt)} has no tokens.")
+            if max(row) >= self.decoder.vocabulary:
+                word = self.text.tokenizer.convert_ids_to_tokens(max(row))
+                raise JudgeError(
+                    f"the judge's text for the prompt {short(prompt)} has the token {word!r} ({max(row)}), but its "
+                    f"embedding {self.decoder.vocabulary} rows."
+                )
 
     def identity(self) -> str:
         """Weights (by name, size and date of the files they were read from, or by content), architecture, tokenizer."""
