@@ -88,7 +88,9 @@ def test_what_a_run_prints(world, trained, run, monkeypatch):
     assert shown[2].startswith("memory: about ")
     assert any(line.startswith("step 0 of 1  win rate 0.") for line in shown)
     assert any(line.startswith("step 1 of 1  loss ") and line.endswith(" s)") for line in shown)
+    assert any(line.startswith("after 1 step; measured after step 0: win rate 0.") for line in shown)
     assert shown[-1].startswith("transformers loads ")
+    assert run("train", world / "run.toml", "--steps", 2, "--folder", "here")[1].count("after 2 steps: win rate ") == 1
 
 
 def test_a_run_goes_on_to_the_bits_of_one_that_was_not_broken_off(world, trained, run):
@@ -311,7 +313,9 @@ def test_the_policy_of_a_run_is_exported_when_asked(world, trained, run):
 def test_the_average_of_a_run_is_exported_as_a_mixture_that_speaks(world, run):
     config = world / "average.toml"
     config.write_text((world / "run.toml").read_text().replace('"inpo"', '"spo"').replace("every = 2", "every = 0"))
-    assert run("train", config, "--steps", 2, "--folder", "average")[0] == 0
+    code, out, _ = run("train", config, "--steps", 2, "--folder", "average")
+    said = "is a mixture of 2 policies: transformers loads each of policy0 to policy1, nashpo lm sample, judge and"
+    assert code == 0 and said in " ".join(out.split())
     mixture = Path("average", "export")
     assert json.loads((mixture / "mixture.json").read_text())["weights"] == [0.5, 0.5]
     code, out, _ = run("sample", mixture, world / "prompts.jsonl", "--new-tokens", 3)

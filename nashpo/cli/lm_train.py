@@ -52,7 +52,7 @@ COMMAND = Command(
 
 learning_rate, beta, eta, mix may be schedules of optax: {schedule = "cosine_decay_schedule",
 init_value = 1e-5}. FOLDER gets config.json, metrics.jsonl, completions.jsonl, checkpoints
-and export, the directory that transformers loads.
+and export, the directory that transformers loads (of an average, spo or sppo, a folder of them).
 
 On several hosts every process runs the same command with --processes, on the same files, and
 [mesh] says how all their devices are used; Slurm, Open MPI, Kubernetes and TPU pods are
@@ -190,10 +190,25 @@ def _show(screen: "Screen", setup: "Setup", trained: "Trained") -> None:
     if measured:
         row = measured[-1]
         gap = f"{row['empirical_gap']:.3f} [{row['empirical_gap_low']:.3f}, {row['empirical_gap_high']:.3f}]"
+        when = "" if row["step"] == trained.steps else f"; measured after step {int(row['step']):,}"
         screen.line(
-            f"after {trained.steps:,} steps: win rate {row['win_rate_reference']:.3f} against the reference, "
+            f"after {trained.steps:,} step{'s' * (trained.steps > 1)}{when}: win rate {row['win_rate_reference']:.3f} against the reference, "
             f"KL {row['kl_reference']:.3g}, empirical gap {gap} (a lower bound)"
         )
     screen.line(f"written: {setup.folder} (metrics.jsonl, completions.jsonl, checkpoints)")
     if setup.exported is not None:
-        screen.line(f"transformers loads {setup.exported}" + (" (PEFT)" if setup.plan.lora is not None else ""))
+        screen.line(_loaded_by(setup.exported, " (PEFT)" if setup.plan.lora is not None else ""))
+
+
+def _loaded_by(folder: Path, peft: str) -> str:
+    """Who loads what was exported."""
+    from nashpo.lm.exporting import MIXTURE
+
+    if not (folder / MIXTURE).is_file():
+        return f"transformers loads {folder}{peft}"
+    count = len(list(folder.glob("policy*")))
+    each = "policy0" if count == 1 else f"each of policy0 to policy{count - 1}"
+    return (
+        f"{folder} is a mixture of {count} polic{'y' if count == 1 else 'ies'}: transformers loads {each}{peft}, "
+        "nashpo lm sample, judge and evaluate the whole"
+    )
