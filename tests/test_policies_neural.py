@@ -211,6 +211,46 @@ def test_dropout_and_batch_statistics_are_refused_in_training_mode_and_not_in_ev
         check_policy(Neural.from_module(module, CONTEXTS), extreme=None, draws=500)
 
 
+class Dropped(nnx.Module):
+    """Dropout between two layers, told at the call how it runs."""
+
+    def __init__(self, seed=0, kernel=nnx.initializers.lecun_normal(), **options):  # noqa: B008 - a function
+        rngs = nnx.Rngs(seed)
+        self.hidden, self.drop = nnx.Linear(3, 8, rngs=rngs), nnx.Dropout(0.1, rngs=rngs)
+        self.out = nnx.Linear(8, 4, rngs=rngs, kernel_init=kernel)
+        self.options = options
+
+    def __call__(self, contexts):
+        return self.out(self.drop(nnx.relu(self.hidden(contexts)), **self.options))
+
+
+def test_rare_dropout_is_refused_whatever_it_happens_to_drop():
+    class Attending(nnx.Module):
+        def __init__(self):
+            self.heads = nnx.MultiHeadAttention(
+                1, 3, out_features=4, dropout_rate=0.01, deterministic=False, decode=False, rngs=nnx.Rngs(0)
+            )
+
+        def __call__(self, contexts):
+            return self.heads(contexts[:, None])[:, 0]
+
+    modules = [
+        *(Dropped(seed) for seed in range(6)),
+        Dropped(kernel=nnx.initializers.zeros),
+        Dropped(deterministic=False),
+        Attending(),
+    ]
+    for module in modules:
+        with pytest.raises(ValueError, match=r"answers prompt 0 differently .* module.eval\(\)"):
+            Neural.from_module(module, CONTEXTS)
+
+
+def test_dropout_that_the_call_switches_off_is_in_order():
+    told = Dropped(deterministic=True)
+    np.testing.assert_array_equal(Neural.from_module(told, CONTEXTS).outputs(CONTEXTS), told(CONTEXTS))
+    assert told.drop.deterministic is False and told.drop.rngs is not None
+
+
 def test_a_run_refuses_a_network_that_does_not_fit_thetwo_prompts():
     small = Neural.from_module(mlp(outputs=3), CONTEXTS)
     with pytest.raises(ValueError, match=r"start has shape \(2, 3\), the game \[prompts, responses\] = \(2, 4\)"):

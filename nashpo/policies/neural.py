@@ -1,6 +1,7 @@
 """A network that scores every response of a list."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +14,9 @@ from nashpo.logspace import log_softmax
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
+
+_MODAL = (nnx.Dropout, nnx.MultiHeadAttention, nnx.BatchNorm)
+"""What Flax runs in one way in training and in another in evaluation."""
 
 
 @record
@@ -65,6 +69,7 @@ class Neural:
                 f"{responses or 'A'} responses needs logits {(given[0], responses or 'A')}."
             )
         check_floating(shape, name)
+        check_evaluating(policy, lambda bare: _forward(bare, np.arange(given[0])))
         _check_rows(policy, name)
         return policy
 
@@ -152,10 +157,56 @@ def _check_rows(policy: Neural, name: str) -> None:
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(policy)):
         return
     together = np.arange(4) % 3 % len(policy.contexts)
-    alone, among = _forward(policy, together[:1]), _forward(policy, together)[np.array([0, 3])]
+    check_alone(_forward(policy, together[:1]), _forward(policy, together)[np.array([0, 3])], name)
+
+
+def check_alone(alone: Array, among: Array, name: str) -> None:
+    """Refuse outputs of one row alone that differ from those of the same row among others.
+
+    >>> check_alone(np.zeros((1, 2)), np.ones((2, 2)), "Linear")
+    Traceback (most recent call last):
+        ...
+    ValueError: Linear answers prompt 0 differently when other prompts are in the batch, but every prompt is answered \
+by itself: call module.eval() where there is dropout or a batch statistic.
+    """
     allowed = jnp.finfo(among.dtype).eps ** 0.5 * jnp.max(jnp.abs(among))
     if jnp.any(jnp.abs(among - alone) > allowed):
-        raise ValueError(
-            f"{name} answers prompt 0 differently when other prompts are in the batch; a policy answers every prompt "
-            "by itself: call module.eval() where there is dropout or a batch statistic."
-        )
+        raise ValueError(_together(name, "prompt"))
+
+
+def check_evaluating(network: Any, call: Callable[[Any], Any], row: str = "prompt") -> None:
+    """Refuse a network whose call uses dropout or batch statistics in training mode, whatever its flags say.
+
+    `network` is a record of `params`, `rest` and `graph`. `call(network)` is traced once more without the random
+    numbers of dropout and without a choice of statistics, so that Flax itself refuses what is in training mode; a call
+    that says `deterministic=True` is in order.
+
+    >>> policy = Neural(*split_module(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), np.eye(2)))
+    >>> check_evaluating(policy, Neural.log_probs)
+    Traceback (most recent call last):
+        ...
+    ValueError: Dropout answers prompt 0 differently when other prompts are in the batch, but every prompt is \
+answered by itself: call module.eval() where there is dropout or a batch statistic.
+    """
+    module = nnx.merge(network.graph, network.params, network.rest)
+    parts = [part for _, part in nnx.iter_modules(module) if isinstance(part, _MODAL)]
+    if not parts:
+        return
+    for part in parts:
+        if isinstance(part, nnx.BatchNorm):
+            part.use_running_average = part.use_running_average or None
+        else:
+            part.rngs = nnx.data(None)
+    params, _, rest, graph = split_module(module, np.zeros(0))
+    bare = dataclasses.replace(network, params=params, rest=rest, graph=graph)
+    try:
+        jax.eval_shape(call, bare)
+    except ValueError:
+        raise ValueError(_together(type(module).__name__, row)) from None
+
+
+def _together(name: str, row: str) -> str:
+    return (
+        f"{name} answers {row} 0 differently when other {row}s are in the batch, but every {row} is answered by "
+        "itself: call module.eval() where there is dropout or a batch statistic."
+    )
