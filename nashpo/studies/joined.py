@@ -8,7 +8,7 @@ import xarray
 from nashpo.game import Game
 from nashpo.studies.settings import Settings
 from nashpo.sweeps import Sweep
-from nashpo.sweeps.labels import ABSENT, joined
+from nashpo.sweeps.labels import ABSENT, joined, own_betas
 
 FILL = dict.fromkeys(("status", "steps", "failed"), ABSENT)
 
@@ -23,7 +23,7 @@ def join(
 
     `cells` are what `Cell.compute` left, by the names of solver and game; there is at least one.
     """
-    own = np.array([np.nan if np.ndim(game.beta) else float(game.beta) for game in games.values()])
+    own = own_betas(games)
     parts = {}
     for solver in solvers:
         found = {game: cells[solver, game] for game in games if (solver, game) in cells}

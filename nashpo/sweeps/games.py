@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game, check_enumerable, pad
@@ -58,7 +59,8 @@ def swept_betas(games: Sequence[Game], betas: Any) -> np.ndarray | None:
         if any(beta.shape != own[0].shape or np.any(beta != own[0]) for beta in own):
             raise ValueError("sweep: games with an array for beta must all have the same; or give betas=[...].")
         betas = own[0]
-    values = np.asarray(betas, float)
+    values = np.asarray(betas)
+    values = values if jnp.issubdtype(values.dtype, jnp.floating) else np.asarray(betas, float)
     if values.ndim != 1 or len(values) == 0 or not np.all((values >= 0) & np.isfinite(values)):
         raise ValueError(f"betas={betas}: give a list of finite numbers that are at least 0.")
     return values

@@ -11,6 +11,7 @@ import numpy as np
 from nashpo.game import Game
 from nashpo.results import describe, inner_axes
 from nashpo.solver import Status
+from nashpo.sweeps.settings import decimals
 
 if TYPE_CHECKING:
     import xarray
@@ -139,14 +140,19 @@ def _items(games: Mapping[str, Game], size: tuple[int, int]) -> dict[str, Any]:
     return {"prompt": np.arange(size[0]), "item": list(shared) if shared else np.arange(size[1])}
 
 
+def own_betas(games: Mapping[str, Game]) -> np.ndarray:
+    """The KL weight of every game, as a label; NaN where it is swept."""
+    return np.array([float(decimals(game.beta)) if np.ndim(game.beta) == 0 else np.nan for game in games.values()])
+
+
 def _with_settings(found: xarray.Dataset, solver: Any, games: Mapping[str, Game]) -> xarray.Dataset:
     """With the axes beta and eta, of length one where they were not swept, and what the games are."""
-    own = np.array([float(game.beta) if np.ndim(game.beta) == 0 else np.nan for game in games.values()])
+    own = own_betas(games)
     if "beta" not in found.dims:
         found = found.expand_dims({"beta": [own[0] if np.all(own == own[0]) else np.nan]})
     if "eta" not in found.dims:
         eta = getattr(getattr(solver, "rule", solver), "eta", np.nan)
-        found = found.expand_dims({"eta": [np.nan if callable(eta) else float(eta)]})
+        found = found.expand_dims({"eta": [np.nan if callable(eta) else float(decimals(eta))]})
     found = found.assign(
         responses=("game", [game.shape[1] for game in games.values()]),
         prompts=("game", [game.shape[0] for game in games.values()]),

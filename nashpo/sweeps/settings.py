@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -10,7 +11,7 @@ class Grid(NamedTuple):
     """All combinations of several axes, the last one running fastest."""
 
     axes: dict[str, np.ndarray]
-    """The values of each swept quantity."""
+    """The values of each swept quantity, as labels."""
     solver: Any
     """The solver, every number an array `[S]` over the combinations."""
     beta: np.ndarray | None
@@ -35,8 +36,8 @@ def grid(solver: Any, betas: np.ndarray | None, seeds: np.ndarray, dtype: np.dty
     leaves, structure = jax.tree_util.tree_flatten_with_path(solver)
     paths = [_path(place) for place, _ in leaves]
     names = _axis_names(solver, paths, [leaf for _, leaf in leaves])
-    axes = {} if betas is None else {"beta": betas}
-    axes |= {names[path]: np.asarray(leaf) for path, (_, leaf) in zip(paths, leaves, strict=True) if path in names}
+    axes = {} if betas is None else {"beta": decimals(betas)}
+    axes |= {names[path]: decimals(leaf) for path, (_, leaf) in zip(paths, leaves, strict=True) if path in names}
     axes["seed"] = seeds
     index = np.indices([len(values) for values in axes.values()]).reshape(len(axes), -1)
     where = dict(zip(axes, index, strict=True))
@@ -46,6 +47,18 @@ def grid(solver: Any, betas: np.ndarray | None, seeds: np.ndarray, dtype: np.dty
         filled.append(values.astype(dtype) if np.issubdtype(values.dtype, np.floating) else values)
     beta = None if betas is None else betas[where["beta"]].astype(dtype)
     return Grid(axes, jax.tree.unflatten(structure, filled), beta, where["seed"])
+
+
+def decimals(values: Any) -> np.ndarray:
+    """Numbers as one writes them: where they have less than double precision, the shortest decimals that round to them.
+
+    >>> decimals(np.float32([0.1, 0.3])).tolist()
+    [0.1, 0.3]
+    """
+    values = np.asarray(values)
+    if values.dtype.itemsize >= 8 or not jnp.issubdtype(values.dtype, jnp.floating):
+        return values
+    return np.array([float(str(value)) for value in values.ravel()]).reshape(values.shape)
 
 
 def _path(place: Any) -> tuple[str, ...]:
