@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nashpo.studies import read_study, version
+from nashpo.studies import read_study, run_study, version
 
 RULE = """
 from nashpo.stage import Stage, UpdateRule, against
@@ -67,3 +67,33 @@ def test_imports_are_followed_through_packages_functions_and_relative_names(fold
 def test_what_is_installed_is_known_by_its_version():
     assert version.foreign_sources({"game": "nashpo.game.Game", "a": "[0.5, 0.25] float64", "b": "'tea.csv'"}) == {}
     assert list(version.foreign_sources({"rule": f"{np.__name__}.float64", "f": "json.dumps code:12"})) == ["json"]
+
+
+PLAIN = """
+from nashpo.struct import record
+
+@record
+class Plain:
+    eta: float
+
+    def stages(self, beta, step):
+        return ()
+"""
+CHECK = "\n    def check(self, game, bound):\n        raise TypeError('no\\nluck')\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("rule_c:Mine", RULE.format(imports="", factor="1.0", more=CHECK), "TypeError: no luck"),
+        ("rule_d:Plain", PLAIN, "AttributeError: 'Plain' object has no attribute 'check'"),
+    ],
+)
+def test_a_mistake_in_the_check_of_a_rule_is_a_failed_cell_and_hides_nothing(name, text, why, folder):
+    (folder / f"{name.split(':')[0]}.py").write_text(text)
+    both = study(name)
+    both["solvers"]["egpo"] = {"solver": "egpo", "eta": 0.1}
+    found = run_study(both, folder / "out")
+    assert [str(failure) for failure in found.failed] == [f"mine on random: {why}"]
+    assert found.computed == 1 and found.sweep is not None
+    assert found.sweep.data["status"].sel(solver="egpo").values.ravel().tolist() == [0]

@@ -125,6 +125,9 @@ def _refusal(solver: Any, game: Game, settings: Settings) -> str | None:
                 first.check(dataclasses.replace(game, beta=beta), payoff_bound(game))
     except ValueError as error:
         return str(error)
+    except Exception:
+        # A mistake in a rule of the user's own: its cells fail and say so.
+        return None
     return None
 
 
