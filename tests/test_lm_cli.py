@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,15 +12,19 @@ import time
 import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
-from lm_small import make_world
+from lm_small import WORDS, decoder, make_world
 
 from nashpo.cli import main
+from nashpo.lm.answering import text_of
+from nashpo.lm.decoder import LoRA, init_adapter
 from nashpo.lm.duels import duels
-from nashpo.lm.files import load
+from nashpo.lm.files import load, save_adapter
 from nashpo.lm.judges import Function, RewardFunction
 from nashpo.lm.live import Live
+from nashpo.lm.tiny import tiny_tokenizer
 from nashpo.lm.training import Trained
 from nashpo.tables import read_table
 
@@ -301,6 +306,25 @@ def test_a_checkpoint_is_evaluated_against_others(world, run):
     rate = found["win_rates"]["model"]
     assert rate["low"] <= rate["mean"] <= rate["high"]
     assert found["kl"]["mean"] > 0.1 and found["empirical_gap"]["rival"] == "model"
+
+
+def test_an_adapter_ends_its_answers_as_its_base_does(world):
+    shutil.copytree(world / "model", "base")
+    Path("base", "generation_config.json").write_text('{"eos_token_id": [3, 8]}')
+    lora = LoRA(2, 4.0, ("q",))
+    save_adapter("adapter", decoder(), lora, init_adapter(decoder(), lora, jax.random.key(0)), base="base")
+    assert text_of("adapter").end == text_of("base").end == (3, 8)
+    assert not Path("adapter", "generation_config.json").exists()
+
+
+def test_why_there_is_no_kl_divergence_is_said(world, run):
+    shutil.copytree(world / "other", "words")
+    tiny_tokenizer([*WORDS[:4], "three"], "words")
+    asked = ("evaluate", world / "model", world / "prompts.jsonl", "--judge", world / "judge.toml", "--new-tokens", 2)
+    code, out, _ = run(*asked, "--against", "words")
+    assert code == 0 and "no KL to words: the two have different tokenizers" in out
+    code, out, _ = run(*asked, "--against", world / "other", "--temperature", 0.5)
+    assert code == 0 and "no KL to other: answers drawn with a temperature or filters are not its own" in out
 
 
 def test_the_policy_of_a_run_is_exported_when_asked(world, trained, run):

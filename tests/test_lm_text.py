@@ -91,6 +91,23 @@ def test_end_tokens(folder, files, end):
     assert Text.load(folder).end == end
 
 
+def test_the_tokenizer_of_an_adapter_is_of_the_kind_that_its_base_says(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<s>", "</s>", *"red12Ġ", "12"]
+    bytewise = Tokenizer(models.BPE({word: place for place, word in enumerate(words)}, [("1", "2")]))
+    bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytewise, bos_token="<s>", eos_token="</s>")
+    for name in ("base", "adapter"):
+        tokenizer.save_pretrained(tmp_path / name)
+    (tmp_path / "base" / "config.json").write_text('{"model_type": "qwen2", "eos_token_id": [3, 1]}')
+    base, alone = Text.load(tmp_path / "base"), Text.load(tmp_path / "adapter")
+    text = Text.load(tmp_path / "adapter", base=tmp_path / "base")
+    assert text.encode("red 12") == base.encode("red 12") != alone.encode("red 12")
+    assert text.end == base.end == (1, 3) and alone.end == (1,)
+
+
 def test_saved_and_loaded_it_is_the_same(folder, tmp_path):
     (folder / "generation_config.json").write_text('{"eos_token_id": [8, 3]}')
     text = Text.load(folder)

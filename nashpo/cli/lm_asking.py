@@ -39,14 +39,14 @@ def asking(options: SimpleNamespace) -> "Asking":
 
 def read_prompts(path: str, options: SimpleNamespace, checkpoint: str) -> "Prompts":
     """The prompts of a file; with `--overlong drop` those that are not too long for a checkpoint's tokenizer."""
+    from nashpo.lm.answering import text_of
     from nashpo.lm.prompts import Prompts
-    from nashpo.lm.text import Text
 
     prompts = Prompts.read(path, options.key)
     if options.overlong == "drop" and options.longest is None:
         raise ValueError("--overlong drop needs --longest: how many tokens are too many.")
-    if options.overlong == "drop" and (Path(checkpoint) / "tokenizer.json").is_file():
-        return prompts.within(Text.load(checkpoint), options.longest)
+    if options.overlong == "drop" and checkpoint and Path(checkpoint).is_dir():
+        return prompts.within(text_of(checkpoint), options.longest)
     return prompts
 
 

@@ -100,10 +100,15 @@ def _likelihoods(speakers: "list[Speaker]", said: "Said", options: SimpleNamespa
     policy, reference = speakers[0], speakers[1]
     plain = policy.policies[0].decoding.plain
     if len(policy.policies) > 1 or not plain:
-        return {}
+        why = "the checkpoint is a mixture" if plain else "answers drawn with a temperature or filters are not its own"
+        return {"kl_left_out": why}
     own = _log_probs(policy, said, options.batch)
     found: dict[str, Any] = {"entropy": float(-own.mean())}
-    if len(reference.policies) == 1 and same_tokens(policy, reference):
+    if len(reference.policies) > 1:
+        found["kl_left_out"] = "the reference is a mixture"
+    elif not same_tokens(policy, reference):
+        found["kl_left_out"] = "the two have different tokenizers"
+    else:
         other = _log_probs(reference, said, options.batch)
         found["kl"] = estimate((own - other).mean(-1), key, options.confidence)._asdict()
     return found
@@ -146,6 +151,8 @@ def _show(options: SimpleNamespace, found: dict[str, Any]) -> None:
     if "kl" in found:
         kl = found["kl"]
         screen.line(f"KL to {next(iter(rates))}: {kl['mean']:.3g} [{kl['low']:.3g}, {kl['high']:.3g}] nats an answer")
+    if "kl_left_out" in found:
+        screen.line(f"no KL to {next(iter(rates))}: {found['kl_left_out']}", "dim")
     entropy = f", entropy {found['entropy']:.3g} nats an answer" if "entropy" in found else ""
     screen.line(f"{found['length']:.1f} tokens an answer, {100 * found['finished']:.0f}% finished{entropy}")
     if options.output is not None:

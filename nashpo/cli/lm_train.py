@@ -190,9 +190,11 @@ def _show(screen: "Screen", setup: "Setup", trained: "Trained") -> None:
     if measured:
         row = measured[-1]
         gap = f"{row['empirical_gap']:.3f} [{row['empirical_gap_low']:.3f}, {row['empirical_gap_high']:.3f}]"
-        when = "" if row["step"] == trained.steps else f"; measured after step {int(row['step']):,}"
+        when = f"after {trained.steps:,} step{'s' * (trained.steps > 1)}"
+        if row["step"] != trained.steps:
+            when += f"; measured after step {int(row['step']):,}"
         screen.line(
-            f"after {trained.steps:,} step{'s' * (trained.steps > 1)}{when}: win rate {row['win_rate_reference']:.3f} against the reference, "
+            f"{when}: win rate {row['win_rate_reference']:.3f} against the reference, "
             f"KL {row['kl_reference']:.3g}, empirical gap {gap} (a lower bound)"
         )
     screen.line(f"written: {setup.folder} (metrics.jsonl, completions.jsonl, checkpoints)")

@@ -113,7 +113,7 @@ def load_speaker(path: str | os.PathLike[str], prompts: Prompts, asking: Asking)
     if (folder / MIXTURE).is_file():
         return _mixture(folder, prompts, asking)
     base = _base_of(folder)
-    text = Text.load(folder if base is None or (folder / "tokenizer.json").is_file() else base)
+    text = text_of(folder)
     checkpoint = load(folder if base is None else base, dtype=asking.dtype)
     contexts = prompts.contexts(text, asking.longest, truncate=asking.overlong == "truncate")
     prompts.check_room(contexts, checkpoint.decoder.longest, asking.new_tokens)
@@ -123,6 +123,26 @@ def load_speaker(path: str | os.PathLike[str], prompts: Prompts, asking: Asking)
         lora, adapter = load_adapter(folder, checkpoint.decoder)
         model = model.with_adapter(lora, adapter=adapter)
     return Speaker((model,), (1.0,), text)
+
+
+def text_of(path: str | os.PathLike[str]) -> Text:
+    """The tokenizer of what `load_speaker` loads: that of an adapter is of the kind that its base says.
+
+    Raises `ValueError` where there is none.
+
+    >>> import tempfile
+    >>> from nashpo.lm.tiny import tiny_tokenizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = tiny_tokenizer(["red"], folder)
+    ...     text_of(folder).encode("red")
+    [2, 7]
+    """
+    folder = Path(path)
+    if (folder / MIXTURE).is_file():
+        return text_of(folder / "policy0")
+    base = _base_of(folder)
+    own = base is None or (folder / "tokenizer.json").is_file()
+    return Text.load(folder, base) if own else Text.load(base)
 
 
 def blended(speakers: Sequence[Speaker], weights: Sequence[float]) -> Speaker:

@@ -48,10 +48,12 @@ class Text:
     """The directory it was read from."""
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Text":
+    def load(cls, path: str | os.PathLike[str], base: str | os.PathLike[str] | None = None) -> "Text":
         """The tokenizer of a directory; nothing is looked up on the network and no code of the directory is run.
 
-        The end tokens are those of generation_config.json, else of config.json, else the tokenizer's.
+        The end tokens are those of generation_config.json, else of config.json, else the tokenizer's. `base` is the
+        checkpoint under an adapter, whose directory lacks these files: transformers takes the kind of the tokenizer
+        from them.
 
         Raises `ValueError` for a directory without a tokenizer, and for end tokens outside the vocabulary.
 
@@ -67,12 +69,15 @@ class Text:
         if not any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json")):
             raise ValueError(f"{path}: has no tokenizer (tokenizer_config.json, tokenizer.json).")
         with quietly():
-            from transformers import AutoTokenizer
+            from transformers import AutoConfig, AutoTokenizer
+        safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            kind = {} if base is None else {"config": AutoConfig.from_pretrained(base, **safely)}
+            tokenizer = AutoTokenizer.from_pretrained(folder, **kind, **safely)
         except Exception as error:  # tokenizers and transformers raise what they like
             raise ValueError(f"{path}: the tokenizer cannot be read ({_first_line(error)}).") from error
-        return cls(tokenizer, _end(folder, tokenizer), str(path))
+        folders = (folder,) if base is None else (folder, Path(base))
+        return cls(tokenizer, _end(folders, tokenizer), str(path))
 
     @property
     def vocabulary(self) -> int:
@@ -200,12 +205,11 @@ def quietly() -> Iterator[None]:
             os.environ[_SILENCE] = before
 
 
-def _end(folder: Path, tokenizer: Any) -> tuple[int, ...]:
+def _end(folders: Sequence[Path], tokenizer: Any) -> tuple[int, ...]:
     """The end tokens of a checkpoint, the tokenizer's own first where it is one of them."""
     own = tokenizer.eos_token_id
     found: list[Any] = []
-    for name in ("generation_config.json", "config.json"):
-        file = folder / name
+    for file in (folder / name for folder in folders for name in ("generation_config.json", "config.json")):
         try:
             config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except ValueError as error:
@@ -218,7 +222,7 @@ def _end(folder: Path, tokenizer: Any) -> tuple[int, ...]:
     vocabulary = max(tokenizer.get_vocab().values()) + 1
     for token in found:
         if not isinstance(token, int) or not 0 <= token < vocabulary:
-            raise ValueError(f"{folder}: the end token {token!r} is none of the tokenizer's {vocabulary} tokens.")
+            raise ValueError(f"{folders[0]}: the end token {token!r} is none of the tokenizer's {vocabulary} tokens.")
     return tuple(sorted(dict.fromkeys(found), key=lambda token: token != own))
 
 
