@@ -322,6 +322,37 @@ def test_modules_that_are_no_policy_are_refused(kind, sentence):
     assert "\n" not in str(caught.value)
 
 
+class Read(nnx.Module):
+    """A causal module whose reading of the contexts goes through a layer."""
+
+    def __init__(self, layer):
+        self.embed, self.read = nnx.Embed(4, 3, rngs=nnx.Rngs(0)), nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        self.layer = layer
+
+    def __call__(self, contexts, tokens):
+        before = jnp.concatenate([jnp.full((len(tokens), 1), 3, tokens.dtype), tokens[:, :-1]], axis=1)
+        return self.embed(before) + self.layer(self.read(contexts))[:, None]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nnx.BatchNorm(3, rngs=nnx.Rngs(0)),
+        nnx.Dropout(0.05, rngs=nnx.Rngs(0)),
+        lambda values: values - values.mean(0),
+    ],
+    ids=["batch norm", "dropout", "by hand"],
+)
+def test_rows_that_see_each_other_are_refused_and_not_for_another_reason(layer):
+    module, contexts = Read(layer), CONTEXTS.astype(np.float32)
+    with pytest.raises(ValueError, match=r"Read answers prompt 0 differently .* module.eval\(\)"):
+        Token.from_module(module, contexts, ANSWERS)
+    if isinstance(layer, nnx.Module):
+        module.eval()
+        listed, every = Token.from_module(module, contexts, ANSWERS), ANSWERS.tokens()
+        np.testing.assert_allclose(listed.log_prob(np.array([0]), every[None])[0], listed.log_probs()[0], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from nashpo.logspace import log_softmax
 from nashpo.policies.answers import LARGEST, Answers
-from nashpo.policies.neural import check_floating, split_module
+from nashpo.policies.neural import check_alone, check_evaluating, check_floating, split_module
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -84,7 +85,8 @@ class Rollout:
     def from_module(cls, module: nnx.Module, world: Any, prompts: int) -> "Rollout":
         """The policy of a module `observations [N, F] -> logits [N, U]` in a world with X prompts.
 
-        Raises `ValueError` for a module whose output has another shape or is no floating-point array.
+        Raises `ValueError` for a module whose output has another shape or is no floating-point array, or whose choice
+        moves with the other trajectories of a batch, as with dropout and batch statistics in training mode.
 
         >>> class Still:
         ...     actions, horizon = 2, 3
@@ -107,6 +109,8 @@ class Rollout:
                 f"{world.actions} actions needs {(1, world.actions)}."
             )
         check_floating(found, name)
+        check_evaluating(policy, lambda bare: jax.eval_shape(bare.logits, seen))
+        _check_rows(policy, name)
         return policy
 
     @property
@@ -186,3 +190,17 @@ class Rollout:
     def index(self, responses: Array) -> Array:
         """The numbers `[...]` of actions `[..., H]`."""
         return self.answers.index(responses)
+
+
+_log_prob = jax.jit(Rollout.log_prob)
+
+
+def _check_rows(policy: Rollout, name: str) -> None:
+    """Refuse choices of a trajectory that move with the others of a batch; what is being traced cannot be tried."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(policy)):
+        return
+    answers, place = policy.answers, np.arange(4) % 3
+    drawn = np.random.default_rng(0).integers(0, answers.vocabulary, (4, 1, answers.length))
+    prompts, actions = jnp.asarray(place % policy.prompts), jnp.asarray(drawn[place], jnp.int32)
+    among = _log_prob(policy, prompts, actions)[np.array([0, 3])]
+    check_alone(_log_prob(policy, prompts[:1], actions[:1]), among, name)

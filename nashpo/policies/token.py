@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.policies.answers import Answers
-from nashpo.policies.neural import check_floating, split_module
+from nashpo.policies.neural import check_alone, check_evaluating, check_floating, split_module
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
 
@@ -52,10 +52,12 @@ class Token:
     def from_module(cls, module: nnx.Module, contexts: Array, answers: Answers) -> "Token":
         """The policy of a module `(contexts [N, ...], tokens [N, L]) -> logits [N, L, V(+1)]`; it is not changed.
 
-        That position t ignores tokens t and later is tried, with the parameters as they are and disturbed.
+        That every row is answered by itself is tried, and that position t ignores tokens t and later, with the
+        parameters as they are and disturbed.
 
-        Raises `ValueError` for an output of another shape or no floating-point array, a module that sees tokens it is
-        yet to choose, or answers that leave nothing to say.
+        Raises `ValueError` for an output of another shape or no floating-point array, a module whose answer to a prompt
+        moves with the others of a batch, as with dropout and batch statistics in training mode, a module that sees
+        tokens it is yet to choose, or answers that leave nothing to say.
 
         >>> class Tall(nnx.Module):
         ...     def __call__(self, contexts, tokens):
@@ -71,6 +73,10 @@ over 2 symbols have shape (3, 3, 2).
             raise ValueError(f"contexts has shape {np.shape(contexts)}: give one row for each prompt, [X, ...].")
         policy = cls(*split_module(module, contexts), answers)
         _check_shape(policy, type(module).__name__)
+        check_evaluating(
+            policy, lambda bare: _forward(bare, np.zeros(1, int), jnp.zeros((1, answers.length), jnp.int32))
+        )
+        _check_rows(policy, type(module).__name__)
         _check_causal(policy, type(module).__name__)
         return policy
 
@@ -219,6 +225,17 @@ def _check_shape(policy: Token, name: str) -> None:
             f"{(rows, length, symbols)}."
         )
     check_floating(found, name)
+
+
+def _check_rows(policy: Token, name: str) -> None:
+    """Refuse logits of a row that move with the others of a batch; what is being traced cannot be tried."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(policy)):
+        return
+    prompts = np.arange(4) % 3 % len(policy.contexts)
+    drawn = np.random.default_rng(0).integers(0, policy.answers.symbols, (4, policy.answers.length))
+    tokens = jnp.asarray(drawn[np.arange(4) % 3], jnp.int32)
+    among = _forward(policy, prompts, tokens)[np.array([0, 3])]
+    check_alone(_forward(policy, prompts[:1], tokens[:1]), among, name)
 
 
 def _check_causal(policy: Token, name: str) -> None:
