@@ -1,5 +1,6 @@
 """The tables `[games.NAME]`: shipped games with grids over their parameters, seeded generators, files."""
 
+import difflib
 import glob
 import inspect
 import itertools
@@ -9,9 +10,10 @@ from typing import Any
 
 from nashpo.catalog import build_game, find_game, split_spec
 from nashpo.game import Game
+from nashpo.nearest import nearest
 from nashpo.studies.document import Document
 from nashpo.studies.settings import checked
-from nashpo.studies.values import at_least_zero, listed, one_of, seeds, several, spaced
+from nashpo.studies.values import at_least_zero, ended, listed, one_of, seeds, several, spaced
 from nashpo.tables import read_table, to_game
 
 BETA = 0.1
@@ -114,7 +116,7 @@ def _values(document: Document, keys: tuple[str, ...], value: Any) -> list[Any]:
     try:
         return several(plain, value)
     except ValueError as error:
-        document.wrong(keys, f"is {value!r}, but must be {error}.")
+        document.wrong(keys, f"is {value!r}, but must be {ended(str(error))}")
 
 
 def _seeds(document: Document, place: tuple[str, ...], value: Any, taken: bool) -> list[int]:
@@ -144,7 +146,8 @@ def _tables(document: Document, place: tuple[str, ...], entry: dict[str, Any]) -
         matched = sorted(glob.glob(pattern, root_dir=document.folder, recursive=True))
         if not matched:
             where = document.folder.resolve()
-            document.wrong((*place, "tables"), f": there is no file {pattern!r} in {where}.")
+            near = nearest(pattern, _alike(document.folder, pattern))
+            document.wrong((*place, "tables"), f": there is no file {pattern!r} in {where}{near}")
         files += [document.folder / path for path in matched if document.folder / path not in files]
     single = isinstance(patterns, str) and not glob.has_magic(patterns)
     games: dict[str, Game] = {}
@@ -159,6 +162,13 @@ def _tables(document: Document, place: tuple[str, ...], entry: dict[str, Any]) -
         except ValueError as error:
             document.wrong((*place, "tables"), f": {error}")
     return games
+
+
+def _alike(folder: Path, pattern: str) -> list[str]:
+    """The file beside the one that is missing with almost its name, if there is one."""
+    path = Path(pattern)
+    beside = [file.name for file in (folder / path).parent.glob("*") if file.is_file()]
+    return [path.with_name(name).as_posix() for name in difflib.get_close_matches(path.name, beside, n=1)]
 
 
 def _text(value: Any) -> str:

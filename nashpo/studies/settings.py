@@ -8,7 +8,7 @@ from nashpo import metrics as library
 from nashpo.metrics import Last
 from nashpo.nearest import nearest
 from nashpo.studies.document import Document
-from nashpo.studies.values import at_least_zero, listed, one_of, seeds, several, whole
+from nashpo.studies.values import at_least_zero, ended, listed, one_of, seeds, several, whole
 
 METRICS = (
     "duality_gap",
@@ -97,6 +97,5 @@ def checked(
         try:
             values[key] = kinds[key](value)
         except ValueError as error:
-            words = str(error)
-            document.wrong((*place, key), f"is {value!r}, but must be {words}{'' if words[-1] in '.?' else '.'}")
+            document.wrong((*place, key), f"is {value!r}, but must be {ended(str(error))}")
     return values

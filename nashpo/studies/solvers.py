@@ -14,7 +14,7 @@ from nashpo.nearest import nearest
 from nashpo.signature import annotations, choices
 from nashpo.stage import Harmonic
 from nashpo.studies.document import Document
-from nashpo.studies.values import SPACED, listed, number, positive, several, spaced
+from nashpo.studies.values import SPACED, ended, listed, number, positive, several, spaced
 
 _WORDS = (str, bool, int)
 """Settings of these types are structure: a list of them is several solvers, not an axis."""
@@ -182,7 +182,7 @@ class _Maker:
         return np.array(several_values) if listed(value) or spaced(value) else several_values[0]
 
     def _wrong(self, keys: tuple[str, ...], value: Any, words: str) -> typing.NoReturn:
-        self.document.wrong((*self.place, *keys), f"is {value!r}, but must be {words}.")
+        self.document.wrong((*self.place, *keys), f"is {value!r}, but must be {ended(words)}")
 
 
 def _is_solver(value: Any) -> typing.TypeGuard[Mapping[str, Any]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from nashpo.nearest import nearest
+
 SPACED = {"geomspace": np.geomspace, "linspace": np.linspace}
 """`{geomspace = [0.1, 2, 8]}`: eight numbers from 0.1 to 2 with one ratio; `linspace` with one difference."""
 
@@ -71,6 +73,10 @@ def several(kind: Callable[[Any], Any], value: Any) -> list[Any]:
     """
     if spaced(value):
         value = _spread(*next(iter(value.items())))
+    elif isinstance(value, Mapping):
+        unknown = next((key for key in value if key not in SPACED), None)
+        more = "" if unknown is None else f", and {unknown} is not known{nearest(str(unknown), SPACED)}"
+        raise ValueError(f"numbers or one grid of them{more}")
     values = [kind(one) for one in (value if listed(value) else [value])]
     if not values:
         raise ValueError("a list of at least one value")
@@ -78,6 +84,11 @@ def several(kind: Callable[[Any], Any], value: Any) -> list[Any]:
     if repeated is not None:
         raise ValueError(f"a list of different values ({repeated} stands twice)")
     return values
+
+
+def ended(words: str) -> str:
+    """What a value must be, as the end of a sentence."""
+    return words if words[-1] in ".?" else f"{words}."
 
 
 def _spread(name: str, value: Any) -> list[float]:
