@@ -203,6 +203,42 @@ def test_training_says_what_is_wrong():
             make()
 
 
+class Layered(nnx.Module):
+    """A layer between two others, called as told."""
+
+    def __init__(self, inputs, layer, **options):
+        self.first, self.last = nnx.Linear(inputs, 4, rngs=nnx.Rngs(0)), nnx.Linear(4, 2, rngs=nnx.Rngs(1))
+        self.layer, self.options = layer, options
+
+    def __call__(self, *parts):
+        return self.last(self.layer(self.first(jnp.concatenate(parts, axis=-1)), **self.options))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nnx.Dropout(0.05, rngs=nnx.Rngs(0)), lambda: nnx.BatchNorm(4, rngs=nnx.Rngs(0))]
+)
+def test_networks_in_training_mode_are_refused(make):
+    data = Comparisons.from_wins([[0, 3, 1], [1, 0, 2], [2, 1, 0]]).with_features(np.eye(3))
+    contexts, features = np.ones((1, 2), np.float32), np.eye(3, dtype=np.float32)[None]
+    network, gate = Layered(5, make()), Layered(2, make())
+    moving = EmbeddingModel.from_module(network, contexts)
+    refused = r"Layered answers response 0 differently .* module.eval\(\)"
+    for use in (lambda: fit(moving, data, KEY), lambda: moving.over(features)):
+        with pytest.raises(ValueError, match=refused):
+            use()
+    with pytest.raises(ValueError, match=refused):
+        EmbeddingModel.from_module(module(5, 4), contexts, gate).over(features)
+    network.eval()
+    EmbeddingModel.from_module(network, contexts).over(features)
+
+
+def test_networks_that_the_call_puts_in_evaluation_mode_are_in_order():
+    told = Layered(3, nnx.Dropout(0.5, rngs=nnx.Rngs(0)), deterministic=True)
+    features = np.eye(3, dtype=np.float32)
+    found = EmbeddingModel.from_module(told).over(features[None])
+    np.testing.assert_allclose(found.embeddings[0], told(features), rtol=1e-6)
+
+
 def society(spread=1.5):
     rewards = spread * np.stack([np.roll([[1.0, 0.5, 0.0, -0.5, -1.0]], turn) for turn in (0, 2, 3)])
     return Mixture.of([BradleyTerry(r) for r in rewards], weights=[0.5, 0.3, 0.2])

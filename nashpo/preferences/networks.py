@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from nashpo.policies.neural import check_evaluating
 from nashpo.struct import record, static
 from nashpo.typing import Array
 
@@ -79,10 +80,16 @@ class Network:
     def __call__(self, prompts: Array, *responses: Array) -> Array:
         """The module's output for prompts `[N]` and features `[N, D]`.
 
-        Raises `ValueError` for item numbers in place of features.
+        Raises `ValueError` for item numbers in place of features, or for dropout and batch statistics in training mode,
+        with which the answer to a response would move with the others of a batch.
         """
         if any(jnp.ndim(response) != 2 for response in responses):
             raise ValueError("a network reads features, but these are item numbers: compare with_features(...).")
+        output = self._output(prompts, responses)
+        check_evaluating(self, lambda bare: bare._output(prompts, responses), "response")
+        return output
+
+    def _output(self, prompts: Array, responses: Sequence[Array]) -> Array:
         module = nnx.merge(self.graph, self.params, self.rest)
         context = () if self.contexts is None else (self.contexts[prompts],)
         return module(*context, *responses)
