@@ -11,13 +11,14 @@ import numpy as np
 from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax
-from nashpo.oracles.base import EnumerableOracle, Oracle
+from nashpo.oracles.base import VALUE, EnumerableOracle, Oracle
 from nashpo.oracles.table import Table
 from nashpo.policies.base import EnumerablePolicy, Policy, enumerable, listed_shape
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Scale
 from nashpo.validation import validate, validate_distribution, validate_items
+from nashpo.validation.wording import numeric
 
 
 @record
@@ -65,7 +66,7 @@ class Game:
         items = None if items is None else validate_items(items, np.shape(P)[-1] if np.ndim(P) else 0)
         table = P if isinstance(P, Tracer) else _like(P, validate(P, items=items, scale=scale))
         table = table[None] if table.ndim == 2 else table
-        return cls.from_oracle(Table(table, scale=scale), beta, reference, prompts, items)
+        return cls._of(Table(table, scale=scale), beta, reference, prompts, items)
 
     @classmethod
     def from_oracle(
@@ -80,20 +81,28 @@ class Game:
 
         An oracle that cannot list its responses needs a policy as `reference` and the weights of its prompts.
 
+        Raises `ValueError` for what `from_table` refuses, and for what the oracle itself refuses (its `check`).
+
         >>> from nashpo.oracles import Table
         >>> Game.from_oracle(Table(np.full((2, 3, 3), 0.5)), beta=0.1).shape
         (2, 3)
         """
-        leaves = jax.tree.leaves(oracle)
         check = getattr(oracle, "check", None)
-        if check is not None and not any(isinstance(leaf, Tracer) for leaf in leaves):
+        if check is not None and not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(oracle)):
             check()
+        if oracle.scale not in VALUE:
+            raise ValueError(f"{type(oracle).__name__}: scale is {oracle.scale!r}, must be 'probability' or 'score'.")
+        return cls._of(oracle, beta, reference, prompts, items)
+
+    @classmethod
+    def _of(cls, oracle: Any, beta: Scalar, reference: Any, prompts: Any, items: Sequence[str] | None) -> "Game":
+        """The game of an oracle that has been checked."""
         _check_beta(beta)
         beta = float(beta) if isinstance(beta, int) else beta
         if not hasattr(oracle, "win_rates"):
             return cls(oracle, *_unlisted(oracle, beta, reference, prompts))  # type: ignore[arg-type]  not listed
-        contexts, responses = oracle.shape  # type: ignore[attr-defined]  it lists its responses
-        dtype = leaves[0].dtype
+        contexts, responses = oracle.shape
+        dtype = _float_type(oracle)
         if hasattr(reference, "log_prob"):
             start = _fitting(reference, (contexts, responses))
         elif reference is None:
@@ -184,11 +193,21 @@ def _like(original: object, cleaned: np.ndarray) -> Array:
     return original if np.array_equal(cleaned, np.asarray(original)) else jnp.asarray(cleaned, original.dtype)
 
 
+def _float_type(oracle: Any) -> np.dtype:
+    """The precision of an oracle's numbers: float64 where it holds whole numbers only."""
+    types = [leaf.dtype for leaf in jax.tree.leaves(oracle) if hasattr(leaf, "dtype")]
+    return next((dtype for dtype in types if jnp.issubdtype(dtype, jnp.floating)), np.dtype(np.float64))
+
+
 def _check_beta(beta: Scalar) -> None:
     if isinstance(beta, Tracer):
         return
-    values = (beta,) if isinstance(beta, int | float) else np.ravel(np.asarray(beta))
-    if isinstance(beta, str) or beta is None or not all(0 <= value < math.inf for value in values):
+    if isinstance(beta, int | float):
+        good = 0 <= beta < math.inf
+    else:
+        real = isinstance(beta, np.ndarray | np.generic | jax.Array) and not jnp.iscomplexobj(beta)
+        good = real and all(0 <= value < math.inf for value in np.ravel(np.asarray(beta, float)))
+    if not good:
         raise ValueError(f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0.")
 
 
@@ -200,12 +219,14 @@ def _reference_logits(reference: Array, shape: tuple[int, int], items: Sequence[
 
 
 def _prompt_weights(prompts: Array, contexts: int) -> np.ndarray:
-    weights = np.asarray(prompts, float)
-    if weights.shape != (contexts,) or not np.all(np.isfinite(weights)) or np.any(weights < 0) or weights.sum() <= 0:
-        raise ValueError(
-            f"prompts has shape {weights.shape}: give one weight for each of the {contexts} prompts, none negative, "
-            "not all zero."
-        )
+    weights = numeric(prompts, None, "prompts").astype(float)
+    if weights.shape != (contexts,):
+        raise ValueError(f"prompts has shape {weights.shape}: give one weight for each of the {contexts} prompts.")
+    wrong = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
+    if len(wrong):
+        raise ValueError(f"prompts[{wrong[0]}] = {weights[wrong[0]]:g}: a prompt's weight is at least 0, and finite.")
+    if not weights.any():
+        raise ValueError("prompts: not every weight can be 0.")
     return weights / weights.sum()
 
 

@@ -25,6 +25,8 @@ from nashpo.stage import UpdateRule
 from nashpo.typing import Array, Key, Scalar
 
 Metric = Callable[[Game, Any], Scalar]
+MOST_STEPS = 2**30
+"""Steps are counted in 32 bits."""
 
 
 def solve(
@@ -121,9 +123,9 @@ class Plan(NamedTuple):
 
 def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics) -> Plan:
     """Check the arguments of `solve` and bring them into the form that is compiled."""
-    steps, every = whole_number("steps", steps, 0), whole_number("every", every, 1)
-    if tol is not None and not tol >= 0:
-        raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
+    steps, every = whole_number("steps", steps, 0, MOST_STEPS), min(whole_number("every", every, 1), MOST_STEPS)
+    if tol is not None and not (np.ndim(tol) == 0 and np.isreal(tol) and tol >= 0):
+        raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
     if tol is not None and not enumerable_game(game):
         raise ValueError(
             f"tol={tol}: the duality gap is not known, because {type(game.oracle).__name__} cannot list its responses; "
@@ -202,10 +204,14 @@ def named_metrics(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> di
     if callable(metrics) or isinstance(metrics, str):
         raise ValueError(f"metrics={metrics!r}: give a list of functions, or a mapping from names to functions.")
     pairs = metrics.items() if isinstance(metrics, Mapping) else [(_name(m), m) for m in metrics or ()]
-    named = {name: m for name, m in pairs if name != "duality_gap"}
-    wrong = next((name for name, m in named.items() if not callable(m)), None)
-    if wrong is not None or "step" in named:
-        raise ValueError(f"metrics: {wrong or 'step'!r} must be a function of a game and a policy, under a free name.")
+    named: dict[str, Any] = {}
+    for name, metric in pairs:
+        if not callable(metric) or name == "step" or name in named:
+            raise ValueError(f"metrics: {name!r} must be a function of a game and a policy, under a free name.")
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"metrics: {name!r} is no name: give text without '/', which files keep for folders.")
+        named[name] = metric
+    named.pop("duality_gap", None)
     return {name: jax.tree.map(_leaf, m) for name, m in named.items()}
 
 
@@ -220,18 +226,24 @@ def _seed(key: Key | int | None) -> Any:
         if not 0 <= (key or 0) < 2**32:
             raise ValueError(f"key={key}: a whole number is a seed from 0 to 2**32 - 1.")
         return np.uint32(key or 0)
-    legacy = np.shape(key) == (2,) and not jnp.issubdtype(jnp.asarray(key).dtype, jax.dtypes.prng_key)
-    return jax.random.wrap_key_data(key) if legacy else key
+    kind = getattr(key, "dtype", None)
+    if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key) and np.shape(key) == ():
+        return key
+    if kind != np.uint32 or np.shape(key) != (2,):
+        raise ValueError(f"key={key!r}: give a whole number, or one key of jax.random.key.")
+    return jax.random.wrap_key_data(key)
 
 
-def whole_number(name: str, value: int, least: int) -> int:
-    """`value` as an int of at least `least`; a sentence about `name` otherwise."""
+def whole_number(name: str, value: int, least: int, most: int | None = None) -> int:
+    """`value` as an int from `least` to `most`; a sentence about `name` otherwise."""
     try:
         count = operator.index(value)
     except TypeError:
         raise ValueError(f"{name}={value!r}: must be a whole number.") from None
     if count < least:
         raise ValueError(f"{name}={count}: must be at least {least}.")
+    if most is not None and count > most:
+        raise ValueError(f"{name}={count}: must be at most {most}.")
     return count
 
 

@@ -134,13 +134,20 @@ class UpdateRule:
 
 def check_step_size(rule: UpdateRule, beta: Scalar, bound: float) -> None:
     """Refuse a step size that is not positive and finite; warn of one above the proven limit at `beta`."""
-    eta, name = getattr(rule, "eta", None), type(rule).__name__
+    if not hasattr(rule, "eta"):
+        return
+    eta, name = rule.eta, type(rule).__name__  # type: ignore[attr-defined]  it has what `hasattr` asked for
     if callable(eta):
         _check_schedule(name, eta, beta)
         return
-    if eta is None or isinstance(eta, Tracer):
+    if isinstance(eta, Tracer):
         return
-    smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
+    if isinstance(eta, list | tuple):
+        raise ValueError(f"{name}(eta={eta}): a run has one step size; nashpo.sweep runs several.")
+    try:
+        smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
+    except (TypeError, ValueError):
+        smallest, largest = math.nan, math.nan
     if not 0 < smallest <= largest < math.inf:
         raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
     if isinstance(beta, Tracer):

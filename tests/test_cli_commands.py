@@ -165,6 +165,23 @@ def test_verify_takes_beta_from_the_policy_and_plays_without_penalty(capsys, tmp
     assert document["best_deviation"]["gain"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("name", ["out.json", "out.csv"])
+def test_verify_takes_the_reference_from_the_policy(capsys, tmp_path, name):
+    (tmp_path / "drawn.csv").write_text("item,probability\nrock,0.2\npaper,0.3\nscissors,0.5\n")
+    run(capsys, "solve", GAME, "--reference", "drawn.csv", "--output", name)
+    code, out, _ = run(capsys, "verify", GAME, name)
+    assert code == 0 and "reference given" in out
+    assert run(capsys, "verify", GAME, name, "--reference", "uniform")[0] == 1
+
+
+def test_solve_does_not_replace_the_table_that_it_reads(capsys, tmp_path):
+    table = "item,a,b\na,0.5,0.75\nb,0.25,0.5\n"
+    (tmp_path / "drinks.csv").write_text(table)
+    code, _, err = run(capsys, "solve", "drinks.csv", "--output", "drinks.csv")
+    assert code == 2 and "is the file that is read" in err
+    assert (tmp_path / "drinks.csv").read_text() == table
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

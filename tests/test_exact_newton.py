@@ -8,6 +8,7 @@ from cases import REFERENCE, random_table, tournament
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nashpo
 from nashpo.exact import certify, kl_equilibrium
 from nashpo.exact.krylov import newton_direction
 
@@ -42,6 +43,16 @@ def test_reaches_the_smallest_betas(seed):
     solution = kl_equilibrium(payoff, UNIFORM[10], 1e-6)
     assert certify(payoff, 0.5, UNIFORM[10], 1e-6, solution.log_policy)[0] < 1e-18
     assert float((payoff @ np.exp(solution.log_policy)).max()) - 0.5 < 1e-6 * np.log(10)
+
+
+@pytest.mark.parametrize("beta", [1e-17, 1e-20, 1e-300])
+def test_a_beta_that_float64_cannot_resolve_is_refused(beta):
+    payoff, uniform = random_table(0, 12), np.full(12, -np.log(12))
+    assert certify(payoff, 0.5, uniform, 1e-15, kl_equilibrium(payoff, uniform, 1e-15).log_policy)[0] < 1e-13
+    with pytest.raises(ValueError, match=f"beta={beta:g}: float64 cannot tell it from 0"):
+        kl_equilibrium(payoff, uniform, beta)
+    with pytest.raises(ValueError, match="take beta=0"):
+        nashpo.equilibrium(nashpo.Game.from_table(payoff, beta=beta))
 
 
 def test_a_residual_on_impossible_responses_alone():

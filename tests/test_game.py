@@ -7,6 +7,7 @@ import pytest
 from cases import REFERENCE, random_table
 
 import nashpo
+from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Table
 from nashpo.policies import Tabular
 
 
@@ -69,7 +70,10 @@ GOOD = [[0.5, 0.9], [0.1, 0.5]]
         ({"reference": [1.0, 0.0]}, "reference"),
         ({"reference": [0.5, 0.3, 0.2]}, "reference"),
         ({"prompts": [1.0, 1.0]}, "prompts has shape"),
-        ({"prompts": [-1.0]}, "prompts"),
+        ({"prompts": [-1.0]}, r"prompts\[0\] = -1"),
+        ({"prompts": "half"}, "prompts must be a full array"),
+        ({"beta": [0.1, 0.2]}, r"beta=\[0.1, 0.2\]"),
+        ({"beta": 1j}, "beta=1j"),
         ({"items": ["a"]}, "items|names"),
         ({"items": ["a", "a"]}, "a"),
         ({"scale": "odds"}, "odds"),
@@ -135,3 +139,37 @@ def test_an_oracle_is_checked_when_a_game_is_made_of_it():
         nashpo.Game.from_oracle(nashpo.oracles.GeneralPreference(embeddings), beta=0.1)
     with pytest.raises(ValueError, match=r"flip=0\.7"):
         nashpo.Game.from_oracle(nashpo.oracles.Noisy(nashpo.oracles.Table(np.full((1, 2, 2), 0.5)), flip=0.7))
+
+
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        lambda kind: BradleyTerry(np.array([[3, 1, 0]], kind)),
+        lambda kind: GeneralPreference(np.array([[[1, 0], [0, 1], [-1, -1]]], kind)),
+        lambda kind: Table(np.array([[[0, 1, -2], [-1, 0, 1], [2, -1, 0]]], kind), scale="score"),
+    ],
+)
+def test_oracles_of_whole_numbers_are_played_in_floats(oracle):
+    settings = {"beta": 0.5, "reference": [0.2, 0.3, 0.5]}
+    whole, exact = (nashpo.Game.from_oracle(oracle(kind), **settings) for kind in (int, float))
+    np.testing.assert_allclose(whole.reference.probs(), [[0.2, 0.3, 0.5]], rtol=1e-12)
+    np.testing.assert_allclose(nashpo.equilibrium(whole).probs(), nashpo.equilibrium(exact).probs(), atol=1e-14)
+    last = [nashpo.solve(game, nashpo.solvers.EGPO(0.1), steps=5).policy.probs() for game in (whole, exact)]
+    np.testing.assert_allclose(*last, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "message"),
+    [
+        (Table(np.ones((1, 2, 2))), r"P\[0, 0, 0\] \+ P\[0, 0, 0\] = 2"),
+        (Table(np.array([[[0.5, np.nan], [0.1, 0.5]]])), "is nan|is NaN"),
+        (Table(np.full((2, 2), 0.5)), r"payoff has shape \(2, 2\)"),
+        (Table(np.full((1, 2, 2), 0.5), scale="Probability"), "scale is 'Probability'"),
+        (BradleyTerry(np.ones((1, 2)), scale="Probability"), "scale is 'Probability'"),
+        (Mixture((Table(np.full((1, 2, 2), 0.5)),), [1.0]), "Mixture.of"),
+        (Mixture((), np.ones(0)), "Mixture.of"),
+    ],
+)
+def test_an_oracle_that_is_none_is_refused(oracle, message):
+    with pytest.raises(ValueError, match=message):
+        nashpo.Game.from_oracle(oracle, beta=0.1)

@@ -145,6 +145,14 @@ def test_the_limit_follows_the_scale_of_scores():
         ({"steps": 4, "metrics": ["entropy"]}, "must be a function"),
         ({"steps": 4, "metrics": metrics.entropy}, "give a list of functions"),
         ({"steps": 4, "key": -1}, r"key=-1: a whole number is a seed from 0"),
+        ({"steps": 4, "key": 1.5}, r"key=1.5: give a whole number"),
+        ({"steps": 4, "key": "a"}, r"key='a': give a whole number"),
+        ({"steps": 2**40}, r"steps=1099511627776: must be at most 1073741824"),
+        ({"steps": 4, "tol": "x"}, r"tol='x'"),
+        ({"steps": 4, "tol": [0.1, 0.2]}, r"tol=\[0.1, 0.2\]"),
+        ({"steps": 4, "start": "x"}, r"a policy must be a full array of real numbers"),
+        ({"steps": 4, "metrics": {"win/rate": metrics.entropy}}, r"'win/rate' is no name"),
+        ({"steps": 4, "metrics": [lambda g, p: 1.0, lambda g, p: 2.0]}, r"'<lambda>' must be .* under a free name"),
     ],
 )
 def test_settings_that_cannot_be_run_are_refused_in_one_sentence(options, message):
@@ -164,6 +172,8 @@ def test_a_run_starts_from_a_result_an_equilibrium_or_one_row_for_every_prompt()
         further.policy.probs(), nashpo.solve(two, EGPO(1.0), steps=8, start=row).policy.probs(), rtol=1e-12
     )
     assert nashpo.solve(two, EGPO(1.0), steps=4, start=nashpo.equilibrium(two), tol=1e-12).steps == 0
+    assert nashpo.duality_gap(two, everywhere) == nashpo.duality_gap(two, everywhere.policy)
+    assert nashpo.duality_gap(two, nashpo.equilibrium(two)) < 1e-15
 
 
 def test_a_key_of_the_old_kind_and_no_metrics_run():
@@ -172,7 +182,16 @@ def test_a_key_of_the_old_kind_and_no_metrics_run():
     assert set(nashpo.solve(game(), EGPO(1.0), steps=2, metrics=None).trace) == {"step", "duality_gap"}
 
 
-@pytest.mark.parametrize(("solver", "message"), [(EGPO, "EGPO is a class"), ("egpo", "neither an update rule")])
+@pytest.mark.parametrize(
+    ("solver", "message"),
+    [
+        (EGPO, "EGPO is a class"),
+        ("egpo", "neither an update rule"),
+        (EGPO("a"), r"EGPO\(eta=a\): eta must be"),
+        (EGPO(None), r"EGPO\(eta=None\): eta must be"),
+        (EGPO([0.1, 0.2]), r"nashpo.sweep runs several"),
+    ],
+)
 def test_what_is_no_solver_is_refused(solver, message):
     with pytest.raises(ValueError, match=message):
         nashpo.solve(game(), solver, steps=1)

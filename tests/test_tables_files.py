@@ -289,3 +289,31 @@ def test_writing_says_what_it_cannot_do(tmp_path):
     with pytest.raises(ValueError, match="holds probabilities, not scores"):
         write_table(scores, tmp_path / "t.txt")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_name_of_a_frame_is_an_empty_one():
+    with pytest.raises(ValueError, match="name"):
+        from_dataframe(pd.DataFrame({"left": ["a", None], "right": ["b", "c"], "winner": ["a", "c"]}))
+    with pytest.raises(ValueError, match=r"item [12] is empty"):
+        from_dataframe(pd.DataFrame([[0.5, 0.9], [0.1, 0.5]], index=["a", None], columns=["a", None]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prior": 5.0}, "is read as a table of payoffs, for which prior means nothing"),
+        ({"ties": "drop"}, "ties means nothing"),
+        ({"missing": "error"}, "missing means nothing"),
+        ({"draws": "other.csv"}, "draws means nothing"),
+        ({"format": "wins", "scale": "score"}, "is read as a table of wins, for which scale means nothing"),
+    ],
+)
+def test_options_that_mean_nothing_to_a_file_are_refused(tmp_path, options, message):
+    (tmp_path / "drinks.csv").write_text("item,a,b\na,0.5,0.75\nb,0.25,0.5\n")
+    with pytest.raises(ValueError, match=message):
+        read_table(tmp_path / "drinks.csv", **options)
+
+
+def test_a_name_that_a_csv_would_lose_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="' a' begins or ends with a space"):
+        write_table(PreferenceTable([[0.5, 0.75], [0.25, 0.5]], items=[" a", "b"]), tmp_path / "spaces.csv")

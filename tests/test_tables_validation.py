@@ -1,5 +1,6 @@
 """Checks of tables, names and distributions: what passes untouched, what is repaired, what is refused."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -171,3 +172,20 @@ def test_zero_mass_is_fine_where_it_is_allowed():
     assert validate_distribution([0.0, 1.0], "prompts", (2,), allow_zero=True).tolist() == [0.0, 1.0]
     with pytest.raises(ValueError, match=r"prompts has shape .* but must have shape"):
         validate_distribution([1.0], "prompts", (2,), allow_zero=True)
+
+
+@pytest.mark.parametrize("kind", [np.float16, jnp.bfloat16])
+def test_half_precision_is_rounded_to_a_table(kind):
+    rough = np.asarray(jnp.asarray([[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], kind))
+    table = validate(rough)
+    assert table.dtype == np.float32
+    assert np.all(table + table.T == 1)
+    np.testing.assert_allclose(table, rough.astype(np.float32), atol=1e-2)
+    with pytest.raises(ValueError, match="must sum to 1"):
+        validate(np.asarray(jnp.asarray([[0.5, 0.9], [0.2, 0.5]], kind)))
+
+
+def test_a_masked_entry_is_a_missing_one():
+    table = np.ma.masked_array([[0.5, 0.9], [0.1, 0.5]], [[False, True], [False, False]])
+    with pytest.raises(ValueError, match=r"P\[0, 1\] is NaN"):
+        validate(table)

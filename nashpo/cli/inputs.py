@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,11 +69,21 @@ def item_names(game: Game) -> tuple[str, ...]:
     return game.items or tuple(str(i) for i in range(game.shape[1]))
 
 
-def load_policy(path: str, game: Game) -> tuple[np.ndarray, float | None]:
-    """Probabilities `[X, A]` of a policy file, and the beta it was computed for where the file says so.
+class PolicyFile(NamedTuple):
+    """A policy, and what the file says of the game that it was computed for."""
 
-    A CSV has the columns item and probability, and prompt where they differ; a JSON is what `solve --output`
-    writes, or `{"item": probability, ...}`. An item without a row has probability 0.
+    probs: np.ndarray
+    """`[X, A]`."""
+    beta: float | None
+    reference: np.ndarray | None
+    """`[X, A]`."""
+
+
+def load_policy(path: str, game: Game) -> PolicyFile:
+    """The policy of a file, and the beta and the reference that it was computed for where the file says so.
+
+    A CSV has the columns item and probability, and prompt and reference where there are any; a JSON is what
+    `solve --output` writes, or `{"item": probability, ...}`. An item without a row has probability 0.
 
     Raises `ValueError`, naming the file and the row or item.
     """
@@ -82,10 +92,18 @@ def load_policy(path: str, game: Game) -> tuple[np.ndarray, float | None]:
         rows, beta = _from_json(read_text(file), path)
     else:
         rows, beta = _from_csv(read_text(file), path), None
-    probs = _fill(rows, game, path)
-    named = item_names(game)
-    checked = [validate_distribution(row, f"{path}: probability", row.shape, named, allow_zero=True) for row in probs]
-    return np.stack(checked), beta
+    if beta is not None and (isinstance(beta, bool) or not isinstance(beta, int | float) or not beta >= 0):
+        raise ValueError(f"{path}: beta is {beta!r}, not a number that is at least 0.")
+    said = bool(rows) and all(row.get("reference") not in (None, "") for _, row in rows)
+    return PolicyFile(
+        _column(rows, game, path, "probability"), beta, _column(rows, game, path, "reference") if said else None
+    )
+
+
+def _column(rows: list[tuple[str, dict[str, Any]]], game: Game, path: str, column: str) -> np.ndarray:
+    """Checked probabilities `[X, A]` of one column."""
+    probs, named, zero = _fill(rows, game, path, column), item_names(game), column == "probability"
+    return np.stack([validate_distribution(row, f"{path}: {column}", row.shape, named, zero) for row in probs])
 
 
 def _from_csv(text_: str, path: str) -> list[tuple[str, dict[str, Any]]]:
@@ -97,7 +115,7 @@ def _from_csv(text_: str, path: str) -> list[tuple[str, dict[str, Any]]]:
     return [(f"line {reader.line_num}", row) for row in reader]
 
 
-def _from_json(text_: str, path: str) -> tuple[list[tuple[str, dict[str, Any]]], float | None]:
+def _from_json(text_: str, path: str) -> tuple[list[tuple[str, dict[str, Any]]], Any]:
     try:
         document = json.loads(text_)
     except json.JSONDecodeError as error:
@@ -113,7 +131,7 @@ def _from_json(text_: str, path: str) -> tuple[list[tuple[str, dict[str, Any]]],
     return [(f"entry {index}", row) for index, row in enumerate(rows)], beta
 
 
-def _fill(rows: list[tuple[str, dict[str, Any]]], game: Game, path: str) -> np.ndarray:
+def _fill(rows: list[tuple[str, dict[str, Any]]], game: Game, path: str, column: str) -> np.ndarray:
     contexts, count = game.shape
     position = {name: index for index, name in enumerate(item_names(game))}
     seen: dict[tuple[int, int], str] = {}
@@ -129,9 +147,9 @@ def _fill(rows: list[tuple[str, dict[str, Any]]], game: Game, path: str) -> np.n
             raise ValueError(f"{path}: the item {name!r} is used twice ({seen[key]} and {where}).")
         seen[key] = where
         try:
-            probs[key] = float(row["probability"])
+            probs[key] = float(row[column])
         except (TypeError, ValueError):
-            raise ValueError(f"{path}: {where}: probability is {row['probability']!r}, not a number.") from None
+            raise ValueError(f"{path}: {where}: {column} is {row[column]!r}, not a number.") from None
     return probs if by_prompt else np.broadcast_to(probs[:1], probs.shape)
 
 

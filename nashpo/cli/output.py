@@ -16,8 +16,8 @@ RESULTS = (".json", ".csv", ".nc")
 PICTURES = (".png", ".svg", ".pdf")
 
 
-def check_path(option: str, path: str | None, suffixes: Sequence[str]) -> None:
-    """Refuse a file that could not be written at the end of a run.
+def check_path(option: str, path: str | None, suffixes: Sequence[str], source: str | None = None) -> None:
+    """Refuse a file that could not be written at the end of a run, or would replace the `source` of it.
 
     Raises `ValueError` for an unknown suffix, a missing folder or one that cannot be written to.
     """
@@ -32,6 +32,8 @@ def check_path(option: str, path: str | None, suffixes: Sequence[str]) -> None:
         raise ValueError(f"{option} {path}: the folder {file.parent} does not exist; create it first.")
     if file.is_dir():
         raise ValueError(f"{option} {path}: is a folder; give the name of a file.")
+    if source is not None and file.exists() and Path(source).exists() and file.samefile(source):
+        raise ValueError(f"{option} {path}: is the file that is read; give the result a name of its own.")
     if not os.access(file.parent, os.W_OK | os.X_OK):
         raise ValueError(f"{option} {path}: the folder {file.parent} cannot be written to.")
 

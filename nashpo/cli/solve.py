@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         return OK
     from nashpo.cli.output import PICTURES, RESULTS, check_path
 
-    check_path("--output", options.output, RESULTS)
+    check_path("--output", options.output, RESULTS, options.table)
     check_path("--plot", options.plot, PICTURES)
     from nashpo.cli.startup import prepare
 

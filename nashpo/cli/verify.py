@@ -24,7 +24,12 @@ COMMAND = Command(
         Option(
             "beta", at_least_zero, "KL weight (default: the policy's JSON, else the table's, else 0.1)", metavar="B"
         ),
-        Option("reference", text, "policy file the KL is measured from, or uniform", metavar="FILE"),
+        Option(
+            "reference",
+            text,
+            "policy file the KL is measured from, or uniform (default: the policy file's, else the table's)",
+            metavar="FILE",
+        ),
         Option("tol", at_least_zero, "largest duality gap that passes (default 1e-6)", 1e-6, "GAP"),
         Option("top", count(1), "most rows to print (default 25)", 25, "N"),
         Option("precision", count(1), "decimals to print (default 4)", 4, "N"),
@@ -47,13 +52,15 @@ def run(arguments: Sequence[str]) -> int:
     prepare()
     from nashpo.cli.inputs import load_game, load_policy
     from nashpo.cli.report import certify, standing
+    from nashpo.game import Game
     from nashpo.policies import Tabular
 
     game = load_game(options.table, options.beta, options.reference, reading(options))
-    probs, beta = load_policy(options.policy, game)
-    if options.beta is None and beta is not None and beta != float(game.beta):
-        game = load_game(options.table, beta, options.reference, reading(options))
-    now = standing(game, Tabular.from_probs(probs))
+    found = load_policy(options.policy, game)
+    beta = game.beta if options.beta is not None or found.beta is None else found.beta
+    reference = game.reference if options.reference is not None or found.reference is None else found.reference
+    game = Game.from_oracle(game.oracle, beta, reference, game.prompts, game.items)
+    now = standing(game, Tabular.from_probs(found.probs))
     certificate = None if options.no_certificate else certify(game, now.policy)
     document = _document(options, game, now)
     if options.json:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nashpo.exact.newton import kl_equilibrium
+from nashpo.exact.newton import kl_equilibrium, require_resolved
 
 LANES = 32
 """Tables in one call of the compiled program: whatever their number, a size has this program and that of one table."""
@@ -46,7 +46,7 @@ def kl_equilibria(
     float64. `method` is `"compiled"` (one JAX program for all tables, on the CPU and in float64 whatever JAX is set
     to), `"newton"` (NumPy, one by one) or `"auto"`. A table that the compiled program gives up is solved in NumPy.
 
-    Raises `ValueError` for another method, `ArithmeticError` as `kl_equilibrium` does.
+    Raises `ValueError` for another method, and what `kl_equilibrium` raises.
 
     >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
     >>> references = np.log([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]])
@@ -56,6 +56,7 @@ def kl_equilibria(
     """
     if method not in ("auto", "compiled", "newton"):
         raise ValueError(f'method="{method}": choose "auto", "compiled" or "newton".')
+    require_resolved(payoff, beta)
     count, size = log_reference.shape
     pays = count >= PAYS_FROM and size <= PAYS_TO
     log_policy, steps, solved = np.empty((count, size)), np.zeros(count, int), np.zeros(count, bool)

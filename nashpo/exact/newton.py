@@ -21,6 +21,8 @@ _SINGLE = 256
 _ABSENT = -1e8
 _STEPS = 40
 _EPS = float(np.finfo(float).eps)
+_SMALL = 1e-6
+"""Below this beta it is asked whether float64 resolves it."""
 
 
 def kl_equilibrium(
@@ -35,13 +37,15 @@ def kl_equilibrium(
     `payoff` `[A, A]`, `log_reference` and `start` (logits) `[A]`, all float64. Stops at duality gap `tol`; with
     `tol = 0` it goes on to the rounding error of float64. Responses without reference mass get none.
 
-    Raises `ArithmeticError` if the residual cannot be brought down, which has not been seen.
+    Raises `ValueError` for a beta that float64 cannot tell from 0 beside such payoffs, `ArithmeticError` if the
+    residual cannot be brought down, which has not been seen.
 
     >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
     >>> solution = kl_equilibrium(rock_paper_scissors, np.log([0.5, 0.3, 0.2]), 0.01)
     >>> np.exp(solution.log_policy).round(4).tolist()
     [0.3308, 0.3394, 0.3298]
     """
+    require_resolved(payoff, beta)
     if np.minimum.reduce(log_reference) < _ABSENT:
         return _among_present(payoff, log_reference, beta, start, tol)
     game = _Newton(payoff, log_reference)
@@ -49,6 +53,14 @@ def kl_equilibrium(
     if theta is None:
         theta = _continuation(game, beta, tol)
     return Solution(log_normalise(theta), game.method, game.steps)
+
+
+def require_resolved(payoff: np.ndarray, beta: float) -> None:
+    """Raise `ValueError` where `payoff / beta` has no digits left."""
+    if beta < _SMALL and beta < _EPS * (size := float(np.abs(payoff).max())):
+        raise ValueError(
+            f"beta={beta:g}: float64 cannot tell it from 0 beside payoffs of {size:g}; take beta=0, the maximal lottery."
+        )
 
 
 def _among_present(

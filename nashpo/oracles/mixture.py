@@ -87,6 +87,8 @@ class Mixture(Enumerable):
 
     def check(self) -> None:
         """Raise `ValueError` for annotators that do not fit together, or that no game can be made of."""
+        if not self.annotators or not isinstance(self.weights, np.ndarray | jax.Array):
+            raise ValueError("Mixture needs annotators and an array of weights: Mixture.of(annotators, weights).")
         _ = self.shape, self.scale
         if not isinstance(self.weights, Tracer):
             validate_distribution(self.weights, "weights", (len(self.annotators),), allow_zero=True)

@@ -1,9 +1,12 @@
 """Preferences written out as a table."""
 
+import numpy as np
+
 from nashpo.logspace import matvec
 from nashpo.oracles.base import Enumerable
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
+from nashpo.validation import validate
 
 
 @record
@@ -11,6 +14,8 @@ class Table(Enumerable):
     """The payoff of every response against every other, `[X, A, A]`.
 
     `win_rates(q)[x, i] = sum_j payoff[x, i, j] q[x, j]`.
+
+    Raises `ValueError` (when a game is made of it) for a payoff that `Game.from_table` refuses.
 
     >>> import numpy as np
     >>> rock_paper = Table(np.array([[[0.5, 0.0], [1.0, 0.5]]]))
@@ -25,6 +30,13 @@ class Table(Enumerable):
     def shape(self) -> tuple[int, int]:
         """`(X, A)`."""
         return self.payoff.shape[-3], self.payoff.shape[-1]
+
+    def check(self) -> None:
+        """Raise `ValueError` for a payoff that is no `[X, A, A]`, not constant-sum, not finite or out of range."""
+        if np.ndim(self.payoff) != 3:
+            shape = np.shape(self.payoff)
+            raise ValueError(f"payoff has shape {shape}, but must be [prompts, responses, responses] (payoff[None]?).")
+        validate(self.payoff, scale=self.scale)
 
     def win_rates(self, opponent: Array, key: Key | None = None) -> Array:
         """Expected payoff `[X, A]` of every response against an opponent's probabilities `[X, A]`."""

@@ -10,6 +10,7 @@ from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
+from nashpo.validation.wording import numeric
 
 
 @record
@@ -92,17 +93,19 @@ def running_mean(average: Tabular, policy: Tabular, count: Array) -> Tabular:
 
 
 def as_policy(policy: object) -> EnumerablePolicy:
-    """`policy` itself if it can list its log-probabilities, else the table of the probabilities given.
+    """`policy` itself if it can list its log-probabilities, that of a result, or the table of the probabilities given.
 
-    Raises `ValueError` for numbers that are no probabilities.
+    Raises `ValueError` for what is neither.
 
     >>> as_policy([0.25, 0.75]).probs().round(2).tolist()
     [[0.25, 0.75]]
     """
     if hasattr(policy, "log_probs"):
         return policy  # type: ignore[return-value]  it has what `hasattr` asked for
+    if hasattr(getattr(policy, "policy", None), "log_probs"):
+        return policy.policy  # type: ignore[attr-defined]  it has what `hasattr` asked for
     if not isinstance(policy, Tracer):
-        probs = np.asarray(policy, float)
+        probs = numeric(policy, None, "a policy")
         if probs.ndim not in (1, 2) or np.any(probs < 0) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
             raise ValueError(
                 f"a policy is a record with log_probs() or probabilities [A] or [X, A] that sum to one; got shape "

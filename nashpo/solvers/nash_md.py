@@ -51,8 +51,10 @@ class NashMD(UpdateRule):
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse a weight of the reference outside [0, 1], and what `UpdateRule.check` refuses."""
-        mix = self.mix(game.beta, 0) if callable(self.mix) else self.mix
-        given = mix is not None and not isinstance(mix, Tracer)
-        if given and not np.all((np.asarray(mix) >= 0) & (np.asarray(mix) <= 1)):
-            raise ValueError(f"NashMD(mix={self.mix}): the weight of the reference in the opponent must be in [0, 1].")
         super().check(game, bound)
+        eta, beta, first = self.eta, game.beta, np.zeros(())
+        mix = step_size(eta, beta, first) * beta if self.mix is None else step_size(self.mix, beta, first)
+        if isinstance(mix, Tracer) or np.all((np.asarray(mix) >= 0) & (np.asarray(mix) <= 1 + 1e-6)):
+            return
+        setting, what = (f"eta={eta}", ", eta beta,") if self.mix is None else (f"mix={self.mix}", "")
+        raise ValueError(f"NashMD({setting}): the weight of the reference in the opponent{what} must be in [0, 1].")

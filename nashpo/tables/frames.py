@@ -1,4 +1,4 @@
-"""pandas DataFrames in and out; pandas is imported when a table goes out."""
+"""pandas DataFrames in and out; pandas is imported when there is one."""
 
 from typing import TYPE_CHECKING
 
@@ -50,20 +50,27 @@ def from_dataframe(
         raise ValueError(f"DataFrame: a match list needs columns left, right and winner (found: {found}).")
     if columns is not None and format in ("auto", "matches"):
         triples = [
-            (str(row[columns[0]]), str(row[columns[1]]), str(row[columns[2]]))
+            (_text(row[columns[0]]), _text(row[columns[1]]), _text(row[columns[2]]))
             for row in frame.itertuples(index=False, name=None)
         ]
         return from_matches(triples, None, ties, missing, prior, "DataFrame")
-    rows = [(1, ["item", *(str(name) for name in frame.columns)])]
+    rows = [(1, ["item", *map(_text, frame.columns)])]
     body = zip(frame.index, frame.itertuples(index=False, name=None), strict=True)
     for line, (name, values) in enumerate(body, start=2):
-        rows.append((line, [str(name), *(repr(v.item() if hasattr(v, "item") else v) for v in values)]))
+        rows.append((line, [_text(name), *(repr(v.item() if hasattr(v, "item") else v) for v in values)]))
     wins = format == "wins"
     neutral = 0.5 if scale == "probability" else 0.0
     numbers, items = square(rows, "DataFrame", diagonal=0.0 if wins else neutral)
     if wins:
         return from_wins(numbers, items, None, ties, missing, prior, "DataFrame")
     return PreferenceTable(numbers, items, scale=scale, source="DataFrame")
+
+
+def _text(name: object) -> str:
+    """What a cell of a file would hold: nothing where pandas has a missing value."""
+    import pandas as pd
+
+    return "" if pd.api.types.is_scalar(name) and pd.isna(name) is True else str(name)
 
 
 def to_dataframe(table: PreferenceTable) -> "pd.DataFrame":

@@ -1,5 +1,6 @@
 """From a file to a checked table, whatever the file's format."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -53,16 +54,22 @@ def read_table(
     """
     require_choice("format", format, FORMATS)
     file = Path(path)
+    counting = {"ties": ties != "half", "missing": missing != "half", "prior": prior != 0.0}
+    drawn, scored = {"draws": draws is not None}, {"scale": scale != "probability"}
     if format == "npz" or (format == "auto" and file.suffix == ".npz"):
+        _refuse(str(path), "an archive", counting | drawn | scored)
         return read_archive(file)
     source = str(path)
     text = read_text(file)
     if format == "simulations" or (format == "auto" and is_simulations(text)):
+        _refuse(source, "a file of simulations", counting | drawn | scored)
         return parse_simulations(text, source)
     rows = csv_rows(text, source)
     if format == "matches" or (format == "auto" and match_columns(rows[0][1]) is not None):
+        _refuse(source, "a match list", drawn | scored)
         return matches_from_rows(rows, ties, missing, prior, source)
     if format == "wins" or (format == "auto" and file.name.endswith(".wins.csv")):
+        _refuse(source, "a table of wins", scored)
         wins, items = square(rows, source, diagonal=0.0)
         tied = None
         if draws is not None:
@@ -70,7 +77,13 @@ def read_table(
             if names != items:
                 raise ValueError(f"{draws}: has other items than {path}; give both files the same header.")
         return from_wins(wins, items, tied, ties, missing, prior, source)
-    if draws is not None:
-        raise ValueError(f'{source}: draws were given, but this is no table of wins; pass format="wins".')
+    _refuse(source, "a table of payoffs", counting | drawn, 'pass format="wins" if it counts wins')
     P, items = square(rows, source, diagonal=0.5 if scale == "probability" else 0.0)
     return PreferenceTable(P, items, scale=scale, source=source)
+
+
+def _refuse(source: str, kind: str, given: Mapping[str, bool], advice: str = "leave it out") -> None:
+    """Raise for an option that was given and means nothing to a file of this kind."""
+    for name, is_given in given.items():
+        if is_given:
+            raise ValueError(f"{source}: is read as {kind}, for which {name} means nothing; {advice}.")

@@ -61,7 +61,18 @@ prompt 0, response 0, against 1 instead of 1, off by 0.2 (allowed: 1e-12); fill 
         first, second = rng.dirichlet(np.ones(table.shape[1]), size=(2, table.shape[0]))
         size = max(1.0, float(np.abs(table).max()))
         subject = _Oracle(name, oracle, noisy, draws, jax.random.key(seed), first, second, table, size)
-        for law in (_constant_sum, _agreement, _linear, _alone, _comparisons, _keys, _compiled, _single, _extras):
+        for law in (
+            _constant_sum,
+            _agreement,
+            _linear,
+            _alone,
+            _comparisons,
+            _keys,
+            _compiled,
+            _single,
+            _extras,
+            _sound,
+        ):
             law(subject)
         if noisy:
             _fresh(subject)
@@ -86,10 +97,13 @@ def _payoffs(name: str, oracle: Any) -> np.ndarray:
         if len(wrong):
             x, i, j = (int(index) for index in wrong[0])
             raise law.broken(f"table()[{x}, {i}, {j}] is {table[x, i, j]}")
-    remedy = "raise ValueError only for numbers that no game can be made of"
-    with Law(name, "check() accepts a sound oracle", remedy):
-        getattr(oracle, "check", lambda: None)()
     return table
+
+
+def _sound(s: _Oracle) -> None:
+    remedy = "raise ValueError only for numbers that no game can be made of"
+    with Law(s.name, "check() accepts a sound oracle", remedy):
+        getattr(s.oracle, "check", lambda: None)()
 
 
 def _constant_sum(s: _Oracle) -> None:

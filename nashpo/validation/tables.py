@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nashpo.validation.wording import TOLERANCE, at, cell, numeric, pair
+from nashpo.validation.wording import at, cell, numeric, pair, tolerance
 
 
 def validate(
@@ -26,8 +26,8 @@ def validate(
         source: where the table came from (a path), put in front of messages.
 
     Returns:
-        The same numbers. A table that is exact comes back bit for bit; pairs that are off by rounding
-        (at most 1e-6 in float64, 1e-5 in float32) are made exact, `P <- (P + 1 - P^T) / 2`.
+        The same numbers. A table that is exact comes back bit for bit; pairs that are off by rounding (at most
+        1e-6 in float64, 1e-5 in float32, 1e-3 in float16, 1e-2 in bfloat16) are made exact, `P <- (P + 1 - P^T) / 2`.
 
     Raises:
         ValueError: the table is not square, empty, not numeric, not finite, out of range or not constant-sum.
@@ -49,10 +49,10 @@ one of the two, or average them with P = (P + 1 - P.T) / 2.
     with np.errstate(invalid="ignore", over="ignore"):
         total = table + mirrored
         if scale == "score":
-            return table if (total == 0).all() else _repair_scores(table, mirrored, items, source)
+            return table if (total == 0).all() else _repair_scores(table, mirrored, tolerance(P), items, source)
         if (total == 1).all() and table.min() >= 0:
             return table
-        return _repair_probabilities(table, mirrored, items, source)
+        return _repair_probabilities(table, mirrored, tolerance(P), items, source)
 
 
 def _check_shape(table: np.ndarray, source: str | None) -> None:
@@ -72,11 +72,10 @@ def _check_shape(table: np.ndarray, source: str | None) -> None:
 
 
 def _repair_probabilities(
-    table: np.ndarray, mirrored: np.ndarray, items: Sequence[str] | None, source: str | None
+    table: np.ndarray, mirrored: np.ndarray, tolerance: float, items: Sequence[str] | None, source: str | None
 ) -> np.ndarray:
     """Make a nearly constant-sum table exact, or say what is wrong with it."""
     _require_finite(table, items, source)
-    tolerance = TOLERANCE[table.dtype]
     skew = bool((np.abs(table + mirrored) <= tolerance * max(1.0, float(np.abs(table).max()))).all())
     outside = np.argwhere((table < -tolerance) | (table > 1 + tolerance))
     if len(outside):
@@ -97,17 +96,16 @@ def _repair_probabilities(
 
 
 def _repair_scores(
-    table: np.ndarray, mirrored: np.ndarray, items: Sequence[str] | None, source: str | None
+    table: np.ndarray, mirrored: np.ndarray, tolerance: float, items: Sequence[str] | None, source: str | None
 ) -> np.ndarray:
     """Make a nearly skew-symmetric table exact, or say what is wrong with it."""
     _require_finite(table, items, source)
-    tolerance = TOLERANCE[table.dtype] * max(1.0, float(np.abs(table).max()))
-    wrong = np.argwhere(np.abs(table + mirrored) > tolerance)
+    wrong = np.argwhere(np.abs(table + mirrored) > tolerance * max(1.0, float(np.abs(table).max())))
     if len(wrong):
         entry = tuple(wrong[0])
         mirror = (*entry[:-2], entry[-1], entry[-2])
         hint = "scores are log-odds, S = -S.T, with zeros on the diagonal"
-        if bool((np.abs(table + mirrored - 1) <= TOLERANCE[table.dtype]).all()):
+        if bool((np.abs(table + mirrored - 1) <= tolerance).all()):
             hint = 'this looks like a table of win probabilities, pass scale="probability"'
         raise ValueError(
             f"{at(source)}{cell(entry)} + {cell(mirror)} = {table[entry] + table[mirror]:.12g} "

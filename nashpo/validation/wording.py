@@ -7,20 +7,27 @@ import numpy as np
 
 TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-5}
 """Deviations up to this (rounding of stored tables) are repaired, larger ones are errors."""
+HALF = {"float16": 1e-3, "bfloat16": 1e-2}
+"""The same for numbers that were stored in half precision."""
 
 
 def numeric(value: Any, source: str | None, name: str = "P") -> np.ndarray:
     """A float32 or float64 array of `value`."""
     try:
-        array = np.asarray(value)
+        array = np.ma.filled(value.astype(float), np.nan) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
         if array.dtype in TOLERANCE:
             return array
         if array.dtype.kind == "c":
             raise TypeError
-        half = array.dtype.name in ("float16", "bfloat16")
-        return array.astype(np.float32 if half else np.float64)
+        return array.astype(np.float32 if array.dtype.name in HALF else np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{at(source)}{name} must be a full array of real numbers.") from None
+
+
+def tolerance(value: Any) -> float:
+    """How much numbers of this precision may be off by rounding."""
+    kind = getattr(value, "dtype", np.dtype(np.float64))
+    return HALF.get(kind.name, TOLERANCE.get(kind, TOLERANCE[np.dtype(np.float64)]))
 
 
 def cell(entry: tuple[int, ...], name: str = "P") -> str:
