@@ -51,7 +51,7 @@ def test_a_beta_that_float64_cannot_resolve_is_refused(beta):
     assert certify(payoff, 0.5, uniform, 1e-15, kl_equilibrium(payoff, uniform, 1e-15).log_policy)[0] < 1e-13
     with pytest.raises(ValueError, match=f"beta={beta:g}: float64 cannot tell it from 0"):
         kl_equilibrium(payoff, uniform, beta)
-    with pytest.raises(ValueError, match="take beta=0"):
+    with pytest.raises(ValueError, match="beta=0 is the maximal lottery"):
         nashpo.equilibrium(nashpo.Game.from_table(payoff, beta=beta))
 
 

@@ -59,7 +59,7 @@ def require_resolved(payoff: np.ndarray, beta: float) -> None:
     """Raise `ValueError` where `payoff / beta` has no digits left."""
     if beta < _SMALL and beta < _EPS * (size := float(np.abs(payoff).max())):
         raise ValueError(
-            f"beta={beta:g}: float64 cannot tell it from 0 beside payoffs of {size:g}; take beta=0, the maximal lottery."
+            f"beta={beta:g}: float64 cannot tell it from 0 beside payoffs of {size:g}; beta=0 is the maximal lottery."
         )
 
 
