@@ -190,8 +190,10 @@ def test_bradley_terry_is_that_of_the_oracles():
     loose = fit_bradley_terry(data, penalty=1e-9).rewards
     np.testing.assert_allclose(loose, BradleyTerry.fit(data.wins()).rewards, atol=1e-8)
     assert fit_bradley_terry(data, scale="score").scale == "score"
-    with pytest.raises(ValueError, match="'a' never lost"):
+    with pytest.raises(ValueError, match=r"^'a' never lost .* pass a penalty above 0"):
         fit_bradley_terry(Comparisons.from_wins([[0, 2], [0, 0]], items=["a", "b"]))
+    with pytest.raises(ValueError, match=r"^prompt 1: item 0 never lost to item 1.* pass a penalty above 0"):
+        fit_bradley_terry(Comparisons.from_wins([[[0, 2], [1, 0]], [[0, 2], [0, 0]]]))
     with pytest.raises(ValueError, match=r"'b' beat 'a'.*pass a penalty"):
         fit_bradley_terry(Comparisons.from_wins([[0, 99], [1, 0]], items=["a", "b"]), flip=0.1)
     with pytest.raises(ValueError, match=r"penalty=nan"):

@@ -58,10 +58,7 @@ a prior above 0.
         """
         counts = _counts(wins, prior)
         names = None if items is None else validate_items(items, counts.shape[-1])
-        contests = counts if counts.ndim == 3 else counts[None]
-        for contest in contests:
-            _require_finite_fit(contest, names)
-        return cls(np.stack([_newton(contest) for contest in contests]), scale)
+        return cls(most_likely(counts if counts.ndim == 3 else counts[None], names, "prior"), scale)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -132,7 +129,24 @@ def _counts(wins: Array, prior: float) -> np.ndarray:
     return counts
 
 
-def _require_finite_fit(wins: np.ndarray, items: Sequence[str] | None) -> None:
+def most_likely(wins: np.ndarray, items: Sequence[str] | None, remedy: str) -> np.ndarray:
+    """Rewards `[X, A]` of largest likelihood for counts `[X, A, A]`; `remedy` is the argument that messages name.
+
+    Raises `ValueError` where there is none, naming the prompt (if there are several) and the items.
+
+    >>> most_likely(np.array([[[0.0, 3.0], [3.0, 0.0]], [[0.0, 9.0], [0.0, 0.0]]]), None, "penalty")
+    Traceback (most recent call last):
+        ...
+    ValueError: prompt 1: item 0 never lost to item 1, so no finite reward fits: add matches, drop these items, or \
+pass a penalty above 0.
+    """
+    several = [f"prompt {x}: " for x in range(len(wins))] if len(wins) > 1 else [""]
+    for contest, where in zip(wins, several, strict=True):
+        _require_finite_fit(contest, items, where, remedy)
+    return np.stack([_newton(contest, where, remedy) for contest, where in zip(wins, several, strict=True)])
+
+
+def _require_finite_fit(wins: np.ndarray, items: Sequence[str] | None, where: str, remedy: str) -> None:
     """Raise unless chains of wins lead from every item to every other."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
@@ -144,8 +158,8 @@ def _require_finite_fit(wins: np.ndarray, items: Sequence[str] | None) -> None:
         inside = label == group
         if not wins[np.ix_(~inside, inside)].any():
             raise ValueError(
-                f"{_listed(inside, items)} never lost to {_listed(~inside, items)}, so no finite reward fits: add "
-                "matches, drop these items, or pass a prior above 0."
+                f"{where}{_listed(inside, items)} never lost to {_listed(~inside, items)}, so no finite reward fits: "
+                f"add matches, drop these items, or pass a {remedy} above 0."
             )
 
 
@@ -155,7 +169,7 @@ def _listed(chosen: np.ndarray, items: Sequence[str] | None) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _newton(wins: np.ndarray) -> np.ndarray:
+def _newton(wins: np.ndarray, where: str, remedy: str) -> np.ndarray:
     """Rewards of one contest that maximise the likelihood, summing to zero."""
     played = wins + wins.T
     rewards = np.zeros(len(wins))
@@ -180,6 +194,6 @@ def _newton(wins: np.ndarray) -> np.ndarray:
         rewards = rewards + size * step
         value = loss(rewards)
     raise ValueError(
-        f"wins: the rewards are still moving after {_NEWTON_STEPS} Newton steps, the counts are too uneven for "
-        "float64: pass a prior above 0."
+        f"{where or 'wins: '}the rewards are still moving after {_NEWTON_STEPS} Newton steps, the counts are too "
+        f"uneven for float64: pass a {remedy} above 0."
     )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nashpo.oracles.base import logistic
-from nashpo.oracles.reward import BradleyTerry
+from nashpo.oracles.reward import BradleyTerry, most_likely
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import check_noise, check_penalty, targets
 from nashpo.typing import Scale
@@ -25,8 +25,8 @@ def fit_bradley_terry(
     with `t = targets(share, flip, smoothing)`. A penalty is the precision of a normal prior. Without one, and where no
     corrected count is negative, this is `oracles.BradleyTerry.fit`. Rewards of every prompt sum to zero.
 
-    Raises `ValueError` for comparisons of features, where no finite reward fits (the items are named), or where the
-    correction of flips makes a count negative and there is no penalty.
+    Raises `ValueError` for comparisons of features, where no finite reward fits (prompt and items are named), or where
+    the correction of flips makes a count negative and there is no penalty.
 
     >>> fit_bradley_terry(Comparisons.from_wins([[0, 3], [1, 0]])).table()[0, 0, 1].round(6)
     np.float64(0.75)
@@ -47,7 +47,7 @@ def fit_bradley_terry(
             f"flip={flip}: {names[0]} beat {names[1]} (prompt {x}) less often than flipped votes alone would have it, "
             "so that the corrected likelihood may have no maximum: pass a penalty above 0."
         )
-    return BradleyTerry.fit(wins, items=data.items, scale=scale)
+    return BradleyTerry(most_likely(wins, data.items, "penalty"), scale)
 
 
 def corrected_wins(wins: np.ndarray, flip: float = 0.0, smoothing: float = 0.0) -> np.ndarray:
