@@ -1,14 +1,18 @@
 """The labels of a sweep: numbers as one writes them, and one name for one thing."""
 
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import random_table
 
 import nashpo
-from nashpo.solvers import EGPO, INPO
+from nashpo import metrics
+from nashpo.solvers import APO, EGPO, INPO, MNPO
 from nashpo.studies.joined import join
 from nashpo.studies.settings import Settings
+from nashpo.sweeps import Sweep
 from nashpo.sweeps.settings import decimals, grid
 
 TABLE = random_table(1, 3)
@@ -52,3 +56,23 @@ def test_a_label_rounds_to_its_number(dtype):
     labels = decimals(values)
     assert labels.dtype == np.float64 and np.array_equal(labels.astype(dtype), values)
     assert decimals(np.asarray(0.1, dtype)).item() == 0.1
+
+
+def test_a_metric_with_the_name_of_something_else_is_a_trace(tmp_path):
+    named: dict = dict.fromkeys(("eta", "item", "game", "responses", "status", "momentum", "entropy"), metrics.entropy)
+    rules = [EGPO(0.2), APO(0.2, momentum=np.array([0.0, 0.3]))]
+    found = nashpo.sweep(GAME, rules, steps=4, every=2, metrics=named)
+    traces = {f"trace_{name}" for name in named if name != "entropy"}
+    assert traces | {"entropy"} < set(found.data.data_vars)
+    for name in traces:
+        assert found.data[name].equals(found.data["entropy"])
+    assert Sweep.load(found.save(tmp_path / "sweep.nc")).data.equals(found.data)
+    assert traces < set(found.to_dataframe().columns)
+
+
+def test_a_list_where_a_tuple_belongs_is_explained_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(sys.modules["nashpo.sweeps.sweep"], "run_grid", lambda *a: pytest.fail("something ran"))
+    with pytest.raises(ValueError, match=r"give one weight .* is an axis: write history=\(\.\.\.\), a tuple\.$"):
+        nashpo.sweep(GAME, [EGPO(0.2), MNPO(0.2, history=[1.0, 0.5])], steps=2)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"must be a positive finite number[^:]*$"):
+        nashpo.sweep(GAME, MNPO([0.2, -1.0], history=(1.0, 0.5)), steps=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 ABSENT = -1
 """The status, the steps and the failed step of a combination that was not run."""
-OWN = ("final_gap", "status", "steps", "failed", "policy")
+OWN = frozenset(
+    {"final_gap", "status", "steps", "failed", "policy", "responses", "prompts", "own_beta"}
+    | {"solver", "game", "beta", "eta", "seed", "prompt", "item"}
+)
+"""Names that a sweep gives to arrays and axes of its own, whatever is swept."""
 
 
 class Runs(NamedTuple):
@@ -37,8 +41,12 @@ def labelled(
     steps: int,
     every: int,
     tol: float | None,
+    reserved: Collection[str] = (),
 ) -> xarray.Dataset:
-    """One solver's runs: dimensions game, beta, eta, other swept numbers, seed, and step, or prompt and item."""
+    """One solver's runs: dimensions game, beta, eta, other swept numbers, seed, and step, or prompt and item.
+
+    A metric with a name of `OWN` or `reserved`, the axes of all solvers, is labelled `trace_<name>`.
+    """
     import xarray
 
     shape = tuple(len(values) for values in axes.values())
@@ -75,7 +83,7 @@ def labelled(
     for name, values in traces.items():
         _without_padding(values, ("game", *axes, "step", *inner[name]), games)
         seen = measured.reshape(measured.shape + (1,) * (values.ndim - measured.ndim))
-        label = f"trace_{name}" if name in OWN else name
+        label = f"trace_{name}" if name in OWN or name in reserved else name
         data[label] = ((*dims, "step", *inner[name]), np.where(seen, values, np.nan))
     found = xarray.Dataset(data, {"game": list(games), **axes, "step": step, **_items(games, size)})
     return _with_settings(found, solver, games)

@@ -20,9 +20,10 @@ class Sweep:
     """The runs of a sweep, in an `xarray.Dataset`.
 
     Dimensions: `solver`, `game`, `beta`, `eta`, other swept numbers, `seed`; then `step` for measurements, or
-    `prompt` and `item` for policies. Variables: `duality_gap` and every metric (NaN from where a run stopped),
-    `final_gap` of the answer, `status` (the numbers of `nashpo.Status`; -1 for a combination that was not run), `steps`
-    taken, `failed` (a step by which a number was not finite, or -1), `policy` (probabilities of the answer).
+    `prompt` and `item` for policies. Variables: `duality_gap` and every metric (NaN from where a run stopped;
+    `trace_NAME` where NAME means something else in here), `final_gap` of the answer, `status` (the numbers of
+    `nashpo.Status`; -1 for a combination that was not run), `steps` taken, `failed` (a step by which a number was not
+    finite, or -1), `policy` (probabilities of the answer).
 
     >>> import nashpo
     >>> game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1, items=["tea", "coffee"])

@@ -3,7 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from nashpo.metrics import payoff_bound
 from nashpo.policies.base import Policy
 from nashpo.policies.tabular import Tabular
 from nashpo.run import Metric, as_solver, check_start, named_metrics, whole_number
+from nashpo.signature import annotations
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.sweeps.blocks import Plan, run_grid
@@ -81,18 +82,20 @@ def sweep(
     begins = [_starts(starts, numbers, batch.games) for batch in stacked]
     length = Length(every, -(-steps // every), isinstance(starts, str))
     plan = Plan(tol, named_metrics(metrics), steps, length, memory, places)
+    for solver in solvers.values():
+        _check(named, betas, solver)
+    grids = {name: [grid(s, betas, numbers, _dtype(batch.games)) for batch in stacked] for name, s in solvers.items()}
+    reserved = {axis for found in grids.values() for axis in found[0].axes}
     parts = {}
     for name, solver in solvers.items():
-        _check(named, betas, solver)
         runs = []
-        for batch, begin in zip(stacked, begins, strict=True):
-            settings = grid(solver, betas, numbers, _dtype(batch.games))
+        for batch, begin, settings in zip(stacked, begins, grids[name], strict=True):
             seed = settings.seed
             first = jax.tree.map(lambda leaf: leaf[seed], begin)  # noqa: B023  used at once
             setting = Setting(settings.solver, settings.beta, numbers[seed].astype(np.uint32), first)
             runs.append(Runs(batch.places, run_grid(batch.games, setting, plan)))
-        axes = settings.axes | {"seed": numbers}
-        parts[name] = labelled(solver, named, axes, runs, steps=steps, every=every, tol=tol)
+        axes = grids[name][0].axes
+        parts[name] = labelled(solver, named, axes, runs, steps=steps, every=every, tol=tol, reserved=reserved)
     return Sweep(joined(parts, steps=steps, every=every, tol=tol))
 
 
@@ -197,6 +200,14 @@ def _stack(leaves: Sequence[Any]) -> Any:
     return jnp.stack(leaves) if keys else np.stack([np.asarray(leaf) for leaf in leaves])
 
 
+def _swept_tuple(solver: Any) -> str:
+    """What to say where a list was given for a setting that is a tuple of numbers."""
+    rule = getattr(solver, "rule", solver)
+    tuples = [name for name, kind in annotations(type(rule)).items() if get_origin(kind) is tuple]
+    swept = next((name for name in tuples if hasattr(getattr(rule, name, None), "ndim")), None)
+    return "" if swept is None else f" In a sweep a list or an array is an axis: write {swept}=(...), a tuple."
+
+
 def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> None:
     """Let the solver refuse a game or a setting; step sizes above a proven limit make one warning."""
     check = getattr(solver, "check", None)
@@ -213,7 +224,10 @@ def _check(games: Mapping[str, Game], betas: np.ndarray | None, solver: Any) -> 
         game = game if beta is None else dataclasses.replace(game, beta=beta)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            one.check(game, bound)
+            try:
+                one.check(game, bound)
+            except ValueError as error:
+                raise ValueError(f"{error}{_swept_tuple(solver)}") from None
         for warning in caught:
             said.setdefault(warning.category, {})[str(warning.message)] = None
     for category, messages in said.items():
