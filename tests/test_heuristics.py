@@ -178,6 +178,39 @@ def test_gold_answers_that_do_not_fit_are_refused(world):
         nashpo.solve(game, SPO(0.1), learner=Sampled(0.1, selection=GoldMargin(np.array([0]), 0.1)), steps=1)
 
 
+def refused(game, selection, sentence):
+    learner = Sampled(0.1, loss=DPO(), selection=selection)
+    with pytest.raises(ValueError, match=sentence):
+        nashpo.solve(game, IterativeDPO(0.1), learner=learner, steps=1)
+
+
+@pytest.mark.parametrize("gold", [[A], [-1], [-5], [0.5]])
+def test_gold_answers_that_the_game_does_not_know_are_refused(world, gold):
+    refused(world[2].game, GoldMargin(np.array(gold), 0.1), rf"gold\[0\] is {gold[0]}, which is none of the game's {A}")
+
+
+def test_gold_answers_are_spelled_as_the_oracle_reads_them(world):
+    answers = Answers(vocabulary=2, length=2)
+    game = nashpo.Game.from_oracle(Sequences(world[2].game.oracle, answers))
+    learner = Sampled(0.1, loss=DPO(), selection=GoldMargin(np.array([[1, 0]]), 0.1), responses=2, prompts=2)
+    nashpo.solve(game, IterativeDPO(0.1), learner=learner, steps=1)
+    refused(game, GoldMargin(np.array([[1, 2]]), 0.1), r"gold\[0\] is \[1 2\], which is none of the game's 4")
+    refused(world[2].game, GoldMargin(np.array([[1, 2]]), 0.1), r"gold has shape \(1, 2\): give one response")
+
+
+def test_margins_that_no_pair_has_are_refused(world):
+    game = world[2].game
+    gold = functools.partial(GoldMargin, np.array([0]))
+    for make, margin in itertools.product((LargeMargin, BestAgainstWorst, gold), (np.nan, np.inf, 5.0, -0.1)):
+        refused(game, make(margin), rf"(Margin|Worst)\(margin={margin}\): must be between 0 and 1")
+    refused(game, gold(0.1, least=1.5), r"GoldMargin\(least=1.5\): must be between 0 and 1")
+    scores = nashpo.Game.from_table([[0.0, 3.0], [-3.0, 0.0]], scale="score")
+    learner = Sampled(0.1, loss=DPO(), selection=gold(2.0, least=-1.0), responses=2, prompts=2)
+    nashpo.solve(scores, IterativeDPO(0.1), learner=learner, steps=1)
+    refused(scores, LargeMargin(np.inf), r"LargeMargin\(margin=inf\): must be finite, at least 0")
+    refused(scores, gold(0.1, least=np.nan), r"GoldMargin\(least=nan\): must be finite\.")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.game import Game
+from nashpo.game import Game, enumerable_game
 from nashpo.learners.collect import with_responses
 from nashpo.learners.gains import Batch
 from nashpo.learners.losses.base import Samples, differences
 from nashpo.learners.memory import blank, recalled, rows, stored
 from nashpo.learners.samplers import Scene
+from nashpo.policies.listed import spoken
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
 
@@ -30,6 +31,8 @@ class BestAgainstWorst:
     are dropped, and the others weigh as much as all did. With `certain` the best is labelled the winner without
     asking (INPO, SPPO and MNPO as released); else the oracle is asked about the pair.
 
+    Raises `ValueError` for a margin outside [0, 1] (on scores: negative or not finite).
+
     >>> from nashpo.learners import Sampled
     >>> from nashpo.learners.losses import DPO
     >>> Sampled(0.01, loss=DPO(), responses=8, selection=BestAgainstWorst()).selection.certain
@@ -38,6 +41,10 @@ class BestAgainstWorst:
 
     margin: Scalar = 0.0
     certain: bool = static(default=True)
+
+    def check(self, learner: Any, game: Game) -> None:
+        """Refuse a margin that no pair has."""
+        _check_rate(self, "margin", game)
 
     def select(self, key: Key, samples: Samples, scene: Scene) -> Samples:
         """The samples with their one pair."""
@@ -54,12 +61,18 @@ class LargeMargin:
     The win rate is the mean payoff against the other responses; with `certain` the response with the larger one is
     labelled the winner without asking, else the oracle is asked about every pair.
 
+    Raises `ValueError` for a margin outside [0, 1] (on scores: negative or not finite).
+
     >>> LargeMargin(0.25).certain
     True
     """
 
     margin: Scalar
     certain: bool = static(default=True)
+
+    def check(self, learner: Any, game: Game) -> None:
+        """Refuse a margin that no pair has."""
+        _check_rate(self, "margin", game)
 
     def select(self, key: Key, samples: Samples, scene: Scene) -> Samples:
         """The samples with the pairs that are left."""
@@ -77,7 +90,8 @@ class GoldMargin:
     each prompt, `[X, ...]`, as the oracle reads them. It tilts what win rates are measured against away from the
     policy.
 
-    Raises `ValueError` for another number of answers, or a loss that reads gains.
+    Raises `ValueError` for another number of answers, answers that the game does not know, a margin or `least` that no
+    pair has, or a loss that reads gains.
 
     >>> GoldMargin(gold=np.array([2, 0]), margin=0.3).least
     0.0
@@ -88,12 +102,16 @@ class GoldMargin:
     least: Scalar = 0.0
 
     def check(self, learner: Any, game: Game) -> None:
-        """Refuse gold answers that do not fit."""
+        """Refuse gold answers and margins that do not fit."""
+        _check_rate(self, "margin", game)
+        _check_rate(self, "least", game, -np.inf)
         given = len(jax.tree.leaves(self.gold)[0])
         if given != len(game.prompts):
             raise ValueError(
                 f"GoldMargin(gold={given} answers): there are {len(game.prompts)} prompts; give one to each."
             )
+        if enumerable_game(game):
+            _check_known(self.gold, game)
         if learner.loss.reads != "labels":
             name = type(learner.loss).__name__
             raise ValueError(
@@ -192,6 +210,30 @@ class Replay:
             jax.tree.map(push, memory.responses, kept),
             memory.count + 1,
         )
+
+
+def _check_known(gold: Any, game: Game) -> None:
+    """Refuse gold answers that are none of a game's responses, each a number or spelled as the oracle reads it."""
+    numbers = np.asarray(spoken(game.reference, game.oracle).index(np.asarray(gold)))
+    if numbers.shape != (len(game.prompts),):
+        raise ValueError(f"GoldMargin: gold has shape {np.shape(gold)}: give one response to each prompt.")
+    responses = game.shape[1]
+    wrong = np.flatnonzero(~((numbers >= 0) & (numbers < responses) & (numbers == np.floor(numbers))))
+    if len(wrong):
+        raise ValueError(
+            f"GoldMargin: gold[{wrong[0]}] is {np.asarray(gold)[wrong[0]]}, which is none of the game's {responses} "
+            "responses; they are numbered from 0."
+        )
+
+
+def _check_rate(selection: Any, name: str, game: Game, least: float = 0.0) -> None:
+    """Refuse a win rate, or a difference of two, that cannot be; `least` is the smallest on scores."""
+    value = np.asarray(getattr(selection, name), float)
+    known = game.scale == "probability"
+    within = (value >= 0) & (value <= 1) if known else np.isfinite(value) & (value >= least)
+    if not np.all(within):
+        wanted = "between 0 and 1" if known else "finite" + ", at least 0" * (least == 0)
+        raise ValueError(f"{type(selection).__name__}({name}={getattr(selection, name)}): must be {wanted}.")
 
 
 def _flat(leaf: Array) -> Array:
