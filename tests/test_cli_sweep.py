@@ -156,6 +156,15 @@ def test_a_bad_study_is_one_sentence_and_nothing_runs(mistake, sentence, capsys,
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize(("key", "line", "value"), [("steps = 6", 3, 10**20), ("every = 3", 4, 2**30 + 1)])
+def test_more_steps_than_are_counted_are_refused_before_anything_runs(key, line, value, capsys, tmp_path):
+    name = key.split()[0]
+    text = STUDY.format(study="", games="", solvers="").replace(key, f"{name} = {value}")
+    (tmp_path / "study.toml").write_text(text)
+    wrong = f"nashpo: study.toml, line {line}: study.{name} is {value}, but must be at most 1073741824.\n"
+    assert sweep(capsys, "--dry-run") == (2, "", wrong)
+
+
 def test_what_is_no_study_file_is_refused(capsys, tmp_path):
     for name, sentence in (("nothing.toml", "no such file"), (".", "is a folder")):
         code = main(["sweep", name])

@@ -215,6 +215,11 @@ def test_no_steps_measure_the_start_only():
     np.testing.assert_allclose(found.data["final_gap"].values.ravel(), run.trace["duality_gap"][[0, 0]])
 
 
+def test_every_may_be_more_than_all_steps():
+    found = nashpo.sweep(game(1), EGPO(0.1), steps=2, every=2**40)
+    assert found.data["step"].values.tolist() == [2] and found.data["steps"].values.ravel().tolist() == [2]
+
+
 def test_starts_are_given_by_seed():
     starts = np.array([[0.2, 0.2, 0.2, 0.2, 0.2], REFERENCE, [1.0, 0, 0, 0, 0]])
     found = nashpo.sweep(game(1), EGPO(0.2), steps=4, seeds=3, starts=starts)
@@ -278,6 +283,7 @@ def test_numbers_are_single_precision_where_the_tables_are():
         ({"starts": np.full((2, 5), 0.2)}, "for 1 seeds"),
         ({"tol": -1.0}, "tol=-1.0"),
         ({"steps": 2.5}, "steps=2.5"),
+        ({"steps": 2**30 + 1}, "steps=1073741825: must be at most 1073741824"),
         ({"memory": 0}, "memory=0"),
         ({"learner": Exact(), "rules": FictitiousPlay()}, "takes no learner"),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 from nashpo import metrics as library
 from nashpo.metrics import Last
 from nashpo.nearest import nearest
+from nashpo.run import MOST_STEPS
 from nashpo.studies.document import Document
 from nashpo.studies.values import at_least_zero, ended, listed, one_of, seeds, several, whole
 
@@ -57,8 +58,8 @@ def _metrics(value: Any) -> tuple[str, ...]:
 
 
 KINDS: dict[str, Callable[[Any], Any]] = {
-    "steps": whole(1),
-    "every": whole(1),
+    "steps": whole(1, MOST_STEPS),
+    "every": whole(1, MOST_STEPS),
     "seeds": lambda value: tuple(seeds(value)),
     "betas": lambda value: tuple(several(at_least_zero, value)),
     "starts": one_of("reference", "random"),

@@ -12,13 +12,15 @@ SPACED = {"geomspace": np.geomspace, "linspace": np.linspace}
 """`{geomspace = [0.1, 2, 8]}`: eight numbers from 0.1 to 2 with one ratio; `linspace` with one difference."""
 
 
-def whole(least: int) -> Callable[[Any], int]:
-    """A whole number that is at least `least`; raises `ValueError` with what it must be."""
+def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
+    """A whole number from `least` to `most`; raises `ValueError` with what it must be."""
 
     def convert(value: Any) -> int:
         fits = isinstance(value, int | float | np.integer) and not isinstance(value, bool) and value == value // 1
         if not fits or not least <= value < math.inf:
             raise ValueError(f"a whole number, {least} or more")
+        if most is not None and value > most:
+            raise ValueError(f"at most {most}")
         return int(value)
 
     return convert
