@@ -470,3 +470,13 @@ def test_losses_refuse_what_they_are_wrong_for(world):
     for loss, name in ((RDPO(0.5), "flip"), (CDPO(-0.1), "smoothing")):
         with pytest.raises(ValueError, match=rf"{type(loss).__name__}\({name}=.*must be at least 0 and below 1/2"):
             nashpo.solve(game, IterativeDPO(0.1), learner=Sampled(0.1, loss=loss), steps=1)
+    for loss, sentence in (
+        (RPO(-1.0), r"RPO\(coefficient=-1.0\): must be finite and at least 0"),
+        (HyPO(np.nan), r"HyPO\(coefficient=nan\): must be finite"),
+        (HyPO(0.1, count=0), r"HyPO\(count=0\): must be a whole number, at least 1"),
+        (VPO(np.inf), r"VPO\(alpha=inf\): must be finite"),
+        (VPO(0.1, sign=0.5), r"VPO\(sign=0.5\): must be 1, optimism, or -1, pessimism"),
+        (VPO(0.1, count=0), r"VPO\(count=0\): must be a whole number, at least 1"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            nashpo.solve(game, IterativeDPO(0.1), learner=Sampled(0.1, loss=loss), steps=1)

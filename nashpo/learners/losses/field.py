@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from nashpo.learners.descent import check_count
 from nashpo.learners.losses.base import Samples, Terms, differences
 from nashpo.learners.losses.mirror import PairLabel
 from nashpo.learners.samplers import FromReference, FromStart
@@ -123,6 +124,8 @@ class RPO:
     a constant. The minimiser on independent pairs is finite for any preferences: the term keeps every preferred
     response likely.
 
+    Raises `ValueError` for a coefficient that is negative or not finite.
+
     >>> from nashpo.learners.losses import Terms, one_pair
     >>> log_pi, pair, terms = jnp.log(jnp.array([[0.75, 0.25]])), one_pair(1.0), Terms(1.0, 0.0, 0.5, "")
     >>> round(float((RPO(2.0)(log_pi, pair, terms) - DPO()(log_pi, pair, terms) + 2.0 * log_pi[:, 0])[0]), 6)
@@ -133,6 +136,10 @@ class RPO:
     reads: ClassVar[str] = "labels"
     laws: ClassVar[frozenset[str] | None] = _OPPONENT
     targets: ClassVar[frozenset[str] | None] = None
+
+    def check(self, learner: Any, game: Any) -> None:
+        """Refuse a coefficient that cannot be."""
+        check_coefficient("RPO", "coefficient", self.coefficient)
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
@@ -152,6 +159,8 @@ class VPO:
     `calibration` and are compared with nothing. Pessimism is finite on any preferences; optimism is unbounded below
     where alpha is so large that it pays to give up a set of responses whose comparisons are lost.
 
+    Raises `ValueError` for an alpha that is negative or not finite, a sign that is not 1 or -1, or a count below 1.
+
     >>> from nashpo.learners.losses import Terms, one_pair
     >>> log_pi, pair, terms = jnp.log(jnp.array([[0.5, 0.25, 0.25]])), one_pair(1.0, extra=1), Terms(1.0, 0.0, 0.5, "")
     >>> bonus = VPO(2.0)(log_pi, pair, terms) - DPO()(log_pi, pair, terms)
@@ -166,6 +175,13 @@ class VPO:
     reads: ClassVar[str] = "labels"
     laws: ClassVar[frozenset[str] | None] = _OPPONENT
     targets: ClassVar[frozenset[str] | None] = None
+
+    def check(self, learner: Any, game: Any) -> None:
+        """Refuse settings that cannot be."""
+        check_coefficient("VPO", "alpha", self.alpha)
+        if not bool(jnp.all(jnp.abs(jnp.asarray(self.sign)) == 1)):
+            raise ValueError(f"VPO(sign={self.sign}): must be 1, optimism, or -1, pessimism.")
+        check_count("VPO(count={})", self.count, 1)
 
     @property
     def extra(self) -> tuple[Any, int]:
@@ -191,6 +207,8 @@ class HyPO:
     right only at the policy that was sampled: for one step. The value of the loss is therefore not the sum above. The
     divergence is that of whole responses. The penalty keeps the minimiser finite on any preferences.
 
+    Raises `ValueError` for a coefficient that is negative or not finite, or a count below 1.
+
     >>> from nashpo.learners.losses import Terms, one_pair
     >>> log_pi, pair, terms = jnp.log(jnp.array([[0.5, 0.25, 0.25]])), one_pair(1.0, extra=1), Terms(1.0, 0.0, 0.5, "")
     >>> grad = jax.grad(lambda x: jnp.sum(HyPO(3.0, count=1)(x, pair, terms) - DPO()(x, pair, terms)))(log_pi)
@@ -204,6 +222,11 @@ class HyPO:
     laws: ClassVar[frozenset[str] | None] = _OPPONENT
     targets: ClassVar[frozenset[str] | None] = None
     updates: ClassVar[int] = 1
+
+    def check(self, learner: Any, game: Any) -> None:
+        """Refuse settings that cannot be."""
+        check_coefficient("HyPO", "coefficient", self.coefficient)
+        check_count("HyPO(count={})", self.count, 1)
 
     @property
     def extra(self) -> tuple[Any, int]:
@@ -235,6 +258,18 @@ def check_share(loss: str, name: str, value: Scalar) -> None:
     """
     if not bool(jnp.all((jnp.asarray(value) >= 0) & (jnp.asarray(value) < 0.5))):
         raise ValueError(f"{loss}({name}={value}): must be at least 0 and below 1/2, where labels say nothing.")
+
+
+def check_coefficient(loss: str, name: str, value: Scalar) -> None:
+    """Refuse a weight of a term that is negative or not finite.
+
+    >>> check_coefficient("RPO", "coefficient", -0.5)
+    Traceback (most recent call last):
+        ...
+    ValueError: RPO(coefficient=-0.5): must be finite and at least 0.
+    """
+    if not bool(jnp.all((jnp.asarray(value) >= 0) & jnp.isfinite(jnp.asarray(value)))):
+        raise ValueError(f"{loss}({name}={value}): must be finite and at least 0.")
 
 
 def logistic_loss(log_pi: Array, samples: Samples, terms: Terms, share: Array) -> Array:
