@@ -153,6 +153,28 @@ def test_judges_of_every_kind(world, read):
     assert estimated(setup).parts
 
 
+def test_a_judge_that_cannot_read_a_prompt_is_found_before_anything_is_loaded(world):
+    path = str(make_model(world / "short", seed=2, extra={"score": jnp.ones((1, 16))}, longest=63))
+
+    def judged(new_tokens=3, **judge):
+        return read_config(_tables(world, judge=judge, generation={"new_tokens": new_tokens}))
+
+    reward = {"kind": "reward", "path": path}
+    said = r"prompts\.jsonl: line 1: the prompt has 3 tokens as judge reads it, without any answer, but it reads 2; "
+    with pytest.raises(ValueError, match=said + r"leave the prompt out, or raise judge\.longest\."):
+        judged(**reward, longest=2)
+    about = r"judge reads 5 tokens; the prompt in .* has 3, and an answer about 3 at most: .* or raise judge\.longest\."
+    with pytest.warns(UserWarning, match=about):
+        judged(**reward, longest=5)
+    assert judged(**reward, longest=6).planned_judge.paths == (world / "short",)
+    pair = {"kind": "pair", "path": path, "template": "{prompt} {left} {right}"}
+    assert judged(**pair, longest=9)
+    with pytest.warns(UserWarning, match="has 3, and two answers about 6 at most"):
+        judged(**pair, longest=8)
+    with pytest.warns(UserWarning, match=r"judge\.members\.0 reads 63 tokens; .* leave long prompts out\.$"):
+        judged(kind="ensemble", members=[reward], new_tokens=61)
+
+
 def _tables(world, **changes):
     import tomllib
 

@@ -135,7 +135,9 @@ class TestReader:
         with pytest.raises(JudgeError, match=r"reads 5 tokens, but there are 6 in the prompt 'red green' with what"):
             judge.compare(["red", "red green"], ["red", " red red red"], ["blue", "blue"])
         unlimited = Reward(DECODER, params, draw(1, 1), text)
-        with pytest.raises(JudgeError, match="reads 64 tokens, but there are 66"):
+        with pytest.raises(JudgeError, match=r"allow shorter answers only, or raise judge\.longest"):
+            judge.compare(["red green"], [" red red red"], ["blue"])
+        with pytest.raises(JudgeError, match=r"reads 64 tokens, but there are 66.*allow shorter answers only\."):
             unlimited.compare(["red"], [" red" * 64], ["red"])
 
     def test_sizes(self, params, text):

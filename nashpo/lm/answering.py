@@ -141,8 +141,9 @@ def text_of(path: str | os.PathLike[str]) -> Text:
     if (folder / MIXTURE).is_file():
         return text_of(folder / "policy0")
     base = _base_of(folder)
-    own = base is None or (folder / "tokenizer.json").is_file()
-    return Text.load(folder, base) if own else Text.load(base)
+    if base is not None and not (folder / "tokenizer.json").is_file():
+        return Text.load(base)
+    return Text.load(folder, base)
 
 
 def blended(speakers: Sequence[Speaker], weights: Sequence[float]) -> Speaker:

@@ -28,6 +28,7 @@ OUTER = ("kind", "cache", "retries", "wait", "unfinished_penalty")
 """Keys of every judge; `unfinished_penalty` is the game's."""
 
 Build = Callable[[Any], Any]
+Planned = tuple[Build, "tuple[PlannedModel, ...]"]
 
 _PATHS = ("path", "adapter", "tokenizer")
 """Settings of judges that are paths."""
@@ -41,6 +42,26 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 
 @dataclasses.dataclass(frozen=True)
+class PlannedModel:
+    """A checkpoint that a judge will load.
+
+    >>> PlannedModel(("judge",), judges.Reward, {"path": "reward-model"}).path.name
+    'reward-model'
+    """
+
+    place: tuple[str, ...]
+    """Its table in the document."""
+    maker: Any
+    """The judge's class."""
+    settings: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The directory of the checkpoint."""
+        return Path(str(self.settings["path"]))
+
+
+@dataclasses.dataclass(frozen=True)
 class PlannedJudge:
     """A judge that is loaded when it is built; `build` takes what `nashpo.lm.files.load` calls `place`.
 
@@ -50,8 +71,13 @@ class PlannedJudge:
 
     build: Build
     unfinished_penalty: float
-    paths: tuple[Path, ...] = ()
+    models: tuple[PlannedModel, ...] = ()
     """The checkpoints that it will load."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Their directories."""
+        return tuple(model.path for model in self.models)
 
 
 def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
@@ -77,11 +103,11 @@ def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
     if not isinstance(given, Mapping):
         raise ValueError(f"{document.source}: there is no [{name}] with kind = ...")
     penalty = _outer(document, (name,), given).get("unfinished_penalty", 0.0)
-    build, paths = _planned(document, (name,), given)
-    return PlannedJudge(build, penalty, paths)
+    build, models = _planned(document, (name,), given)
+    return PlannedJudge(build, penalty, models)
 
 
-def _planned(document: Document, place: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Build, tuple[Path, ...]]:
+def _planned(document: Document, place: tuple[str, ...], given: Mapping[str, Any]) -> Planned:
     """What builds the judge of a table, and the checkpoints that it loads."""
     outer = _outer(document, place, given)
     settings = {key: value for key, value in given.items() if key not in OUTER}
@@ -90,10 +116,10 @@ def _planned(document: Document, place: tuple[str, ...], given: Mapping[str, Any
     if kind not in known:
         document.wrong((*place, "kind"), f"is {kind!r}: there is no such judge{nearest(str(kind), known)}")
     if kind == "ensemble":
-        inner, paths = _ensemble(document, place, settings)
+        inner, models = _ensemble(document, place, settings)
     else:
-        inner, paths = _single(document, place, kind, settings, outer)
-    retries = outer.get("retries", 0 if kind == "ensemble" or paths else 2)
+        inner, models = _single(document, place, kind, settings, outer)
+    retries = outer.get("retries", 0 if kind == "ensemble" or models else 2)
 
     def build(place: Any) -> Any:
         judge = inner(place)
@@ -101,12 +127,12 @@ def _planned(document: Document, place: tuple[str, ...], given: Mapping[str, Any
             judge = judges.Retried(judge, retries, outer.get("wait", 1.0))
         return judge if "cache" not in outer else judges.Cached(judge, document.folder / outer["cache"])
 
-    return build, paths
+    return build, models
 
 
 def _single(
     document: Document, place: tuple[str, ...], kind: str, settings: dict[str, Any], outer: Mapping[str, Any]
-) -> tuple[Build, tuple[Path, ...]]:
+) -> Planned:
     for key in _PATHS:
         if isinstance(settings.get(key), str):
             settings[key] = str(document.folder / settings[key])
@@ -130,16 +156,16 @@ def _single(
     def load(devices: Any) -> Any:
         return planned(document, place, maker.load, settings, {"place": devices}, extra=OUTER)()
 
-    return load, (Path(str(path)),)
+    return load, (PlannedModel(place, maker, settings),)
 
 
-def _ensemble(document: Document, place: tuple[str, ...], settings: dict[str, Any]) -> tuple[Build, tuple[Path, ...]]:
+def _ensemble(document: Document, place: tuple[str, ...], settings: dict[str, Any]) -> Planned:
     members = settings.pop("members", None)
     for key in settings:
         document.unknown((*place, key), [*OUTER, "members"])
     if not isinstance(members, list) or not members or not all(isinstance(one, Mapping) for one in members):
         document.wrong(place, f"needs members: write [[{'.'.join(place)}.members]] for each, with kind and weight.")
-    makers, weights, paths = [], [], []
+    makers, weights, models = [], [], []
     for number, member in enumerate(members):
         entry, here = dict(member), (*place, "members", str(number))
         try:
@@ -150,9 +176,9 @@ def _ensemble(document: Document, place: tuple[str, ...], settings: dict[str, An
             document.wrong((*here, "unfinished_penalty"), "belongs to the whole judge.")
         make, found = _planned(document, here, entry)
         makers.append(make)
-        paths += found
+        models += found
     shares = [weight / sum(weights) for weight in weights]
-    return lambda place: judges.Ensemble([make(place) for make in makers], shares), tuple(paths)
+    return lambda place: judges.Ensemble([make(place) for make in makers], shares), tuple(models)
 
 
 def _outer(document: Document, place: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:

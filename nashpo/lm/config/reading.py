@@ -13,6 +13,7 @@ from nashpo.lm.config.data import Asked, check_room, read_data
 from nashpo.lm.config.judge import read_judge
 from nashpo.lm.config.learner import Around, read_learner
 from nashpo.lm.config.model import read_decoding, read_model
+from nashpo.lm.config.readable import check_readable
 from nashpo.lm.config.schedules import Scheduled
 from nashpo.lm.config.setup import Setup, resolved_folder
 from nashpo.lm.config.tables import KINDS, Measuring, read_table
@@ -55,6 +56,8 @@ def read_config(
     decoding = read_decoding(document, tables["generation"], text)
     asked = read_data(document, tables["data"], text)
     check_room(document, asked, plan.decoder.longest, decoding.new_tokens)
+    for model in judge.models:
+        check_readable(document, model, asked.prompts, decoding.new_tokens)
     first = float(beta(0)) if isinstance(beta, Scheduled) else beta
     usable = int((asked.weights > 0).sum())
     around = Around(rule, run.steps, usable, run.seed, plan.lora is not None, first)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +51,9 @@ class GeneralPreference:
     (1, 2, 2)
     """
 
+    usual: ClassVar[Layout] = Layout(chat=True, begin="added", end="replaced")
+    answers: ClassVar[int] = 1
+
     def __init__(
         self,
         decoder: Decoder,
@@ -85,7 +88,7 @@ class GeneralPreference:
         self.gated, self.head = prompt_head is not None, jnp.concatenate(heads)
         self.reader = Reader(decoder, params, text, batch, longest, path)
         self.convention: Convention = convention
-        self.layout = layout or Layout(chat=True, begin="added", end="replaced")
+        self.layout = layout or self.usual
         self.temperature = positive(temperature, "temperature")
         self.name = "GeneralPreference" if path is None else str(path)
 

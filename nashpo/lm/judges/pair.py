@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class _TwoOrders:
     P = (p(left, right) + 1 - p(right, left)) / 2,   p = 1 / (1 + exp(-(z_left - z_right) / temperature))
     """
 
+    usual: ClassVar[Layout] = Layout()
+    answers: ClassVar[int] = 2
     reader: Reader
     layout: Layout
     head: Any
@@ -115,7 +117,7 @@ class PairClassifier(_TwoOrders):
         self.head = found if left_label == 0 else found[::-1]
         self.reader = Reader(decoder, params, text, batch, longest, path)
         self.template, self.turn = check_template(template), turn
-        self.layout, self.temperature = layout or Layout(), positive(temperature, "temperature")
+        self.layout, self.temperature = layout or self.usual, positive(temperature, "temperature")
         self.name = "PairClassifier" if path is None else str(path)
 
     @classmethod
@@ -165,6 +167,9 @@ class Choice(_TwoOrders):
     [0.5]
     """
 
+    usual: ClassVar[Layout] = Layout(chat=True)
+    answering = True
+
     def __init__(
         self,
         decoder: Decoder,
@@ -191,7 +196,7 @@ class Choice(_TwoOrders):
         self.head = as_head(params[name][np.array(rows)], decoder.width, "lm_head")
         self.cap = decoder.logit_cap
         self.labels, self.template, self.turn, self.answering = labels, check_template(template), turn, answering
-        self.layout, self.temperature = layout or Layout(chat=True), positive(temperature, "temperature")
+        self.layout, self.temperature = layout or self.usual, positive(temperature, "temperature")
         self.name = "Choice" if path is None else str(path)
 
     @classmethod

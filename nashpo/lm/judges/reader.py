@@ -78,9 +78,11 @@ class Reader:
         """Raise `JudgeError` for a text that is too long to be read, has no tokens, or one without an embedding."""
         for row, prompt in zip(rows, prompts, strict=True):
             if self.longest is not None and len(row) > self.longest:
+                room = self.decoder.longest is None or self.longest < self.decoder.longest
+                more = ", or raise judge.longest" if room else ""
                 raise JudgeError(
                     f"the judge reads {self.longest} tokens, but there are {len(row)} in the prompt {short(prompt)} "
-                    "with what it is to judge; leave the prompt out or allow shorter answers only."
+                    f"with what it is to judge; leave the prompt out, allow shorter answers only{more}."
                 )
             if not len(row):
                 raise JudgeError(f"the judge's text for the prompt {short(prompt)} has no tokens.")

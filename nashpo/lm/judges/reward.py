@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,9 @@ class Reward(Scored):
     [0.5]
     """
 
+    usual: ClassVar[Layout] = Layout()
+    answers: ClassVar[int] = 1
+
     def __init__(
         self,
         decoder: Decoder,
@@ -54,7 +57,7 @@ class Reward(Scored):
                 "two labels is a PairClassifier."
             )
         self.reader = Reader(decoder, params, text, batch, longest, path)
-        self.layout, self.temperature = layout or Layout(), positive(temperature, "temperature")
+        self.layout, self.temperature = layout or self.usual, positive(temperature, "temperature")
         self.name = "Reward" if path is None else str(path)
 
     @classmethod

@@ -1,0 +1,61 @@
+"""Whether judges can read the prompts of a run with their answers, before any of them is loaded."""
+
+import warnings
+
+from nashpo.lm.config.judge import PlannedModel
+from nashpo.lm.files.configuration import config_of, read_config
+from nashpo.lm.judges.layout import Layout, filled
+from nashpo.lm.judges.pair import CHOICE
+from nashpo.lm.prompts import Prompts
+from nashpo.lm.text import Prompt, Text
+from nashpo.studies.document import Document
+
+_LONGEST = 32
+"""How many prompts are tried, those with the most letters."""
+
+
+def check_readable(document: Document, model: PlannedModel, prompts: Prompts, new_tokens: int) -> None:
+    """Refuse a judge that cannot read one of the longest prompts, as it lays them out, even with an empty answer.
+
+    Answers of `new_tokens` tokens that may not fit are a warning: the judge's tokenizer may need more or fewer.
+
+    Raises `ValueError` naming the prompt's file and line, and for a judge whose tokenizer or configuration cannot be
+    read.
+    """
+    try:
+        text, decoder = Text.load(model.path), read_config(config_of(model.path))
+    except ValueError as error:
+        document.wrong((*model.place, "path"), f": {error}")
+    longest = model.settings.get("longest") or decoder.longest
+    if longest is None:
+        return
+    judge, answers = ".".join(model.place), model.maker.answers
+    raised = f", or raise {judge}.longest" if longest < (decoder.longest or longest + 1) else ""
+    rows = sorted(range(len(prompts)), key=lambda row: len(str(prompts[row])))[-_LONGEST:]
+    lengths = {row: _length(model, text, prompts[row], prompts.where[row]) for row in rows}
+    row = max(rows, key=lambda row: lengths[row])
+    if lengths[row] > longest:
+        raise ValueError(
+            f"{prompts.where[row]}: the prompt has {lengths[row]} tokens as {judge} reads it, without any answer, but "
+            f"it reads {longest}; leave the prompt out{raised}."
+        )
+    if lengths[row] + answers * new_tokens > longest:
+        warnings.warn(
+            f"{judge} reads {longest} tokens; the prompt in {prompts.where[row]} has {lengths[row]}, and "
+            f"{'two answers' if answers == 2 else 'an answer'} about {answers * new_tokens} at most: one that does not "
+            f"fit stops the run. Take fewer new tokens, leave long prompts out{raised}.",
+            stacklevel=3,
+        )
+
+
+def _length(model: PlannedModel, text: Text, prompt: Prompt, where: str) -> int:
+    """Tokens of a prompt as the judge lays it out, with empty answers."""
+    settings, maker = model.settings, model.maker
+    layout: Layout = settings.get("layout") or maker.usual
+    try:
+        if maker.answers == 1:
+            return len(layout.answered(text, prompt, "")[0])
+        question = filled(settings.get("template", CHOICE), prompt, "", "", settings.get("turn"))
+        return len(layout.asked(text, question, settings.get("answering", maker.answering)))
+    except ValueError as error:
+        raise ValueError(f"{where}: {'.'.join(model.place)} cannot read the prompt: {error}") from None
