@@ -4,17 +4,20 @@ import itertools
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import nashpo
 from nashpo.oracles import BradleyTerry, GeneralPreference, Noisy, Table
 from nashpo.preferences import (
     Comparisons,
+    Training,
     accuracy,
     bounding_penalty,
     cross_entropy,
     cyclic_accuracy,
     cyclic_comparisons,
+    fit_annotator_groups,
     fit_bradley_terry,
     fit_general_preference,
     log_likelihood,
@@ -114,6 +117,22 @@ def test_a_split_loses_nothing_and_takes_its_share(by):
     again, other = data.split(KEY, 0.25, by=by)[1], data.split(jax.random.key(1), 0.25, by=by)[1]
     np.testing.assert_array_equal(again.wins(), held.wins())
     assert not np.array_equal(other.wins(), held.wins())
+
+
+def test_a_seed_is_a_key():
+    data = Comparisons.from_pairs([0, 1, 0], [1, 2, 2], share=[0.8, 0.6, 0.7], votes=10, annotators=[0, 1, 2])
+    truth = BradleyTerry(np.array([[1.0, 0.0, -1.0]]))
+    batches = Training(steps=3, optimizer=optax.adam, batch=2)
+    for draw in (
+        lambda key: data.split(key, 0.5)[0].share,
+        lambda key: fit_general_preference(data, key, training=batches).embeddings,
+        lambda key: fit_annotator_groups(data, 2, key, restarts=1).responsibilities,
+        lambda key: sample_comparisons(truth, key, 50).share,
+        lambda key: sample_annotators(nashpo.oracles.Mixture.of([truth]), key, 2, 5)[0].share,
+    ):
+        np.testing.assert_array_equal(draw(7), draw(jax.random.key(7)))
+    with pytest.raises(ValueError, match=r"key=-1: a whole number is a seed from 0"):
+        data.split(-1, 0.5)
 
 
 def test_votes_held_out_are_drawn_without_favour():

@@ -22,7 +22,7 @@ _SPREAD = 0.5
 
 def fit_general_preference(
     data: Comparisons,
-    key: Key,
+    key: Key | int,
     blocks: int = 1,
     gate: bool = False,
     penalty: float = 0.1,

@@ -49,7 +49,7 @@ class AnnotatorGroups:
 def fit_annotator_groups(
     data: Comparisons,
     groups: int,
-    key: Key,
+    key: Key | int,
     assignment: Literal["soft", "hard"] = "soft",
     penalty: float = 0.1,
     flip: float = 0.0,

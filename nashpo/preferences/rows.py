@@ -11,13 +11,26 @@ from nashpo.typing import Key
 from nashpo.validation.wording import numeric
 
 
-def random(key: Key) -> np.random.Generator:
-    """NumPy's generator for a key of JAX: the same key, the same numbers.
+def as_key(key: Key | int) -> Key:
+    """A key of JAX, from a seed where a whole number is given.
 
-    >>> random(jax.random.key(3)).integers(100) == random(jax.random.key(3)).integers(100)
+    >>> as_key(3) == jax.random.key(3), as_key(jax.random.key(3)) == jax.random.key(3)
+    (Array(True, dtype=bool), Array(True, dtype=bool))
+    """
+    if not isinstance(key, int | np.integer):
+        return key
+    if not 0 <= key < 2**32:
+        raise ValueError(f"key={key}: a whole number is a seed from 0 to 2**32 - 1.")
+    return jax.random.key(np.uint32(key))
+
+
+def random(key: Key | int) -> np.random.Generator:
+    """NumPy's generator for a key of JAX, or for a seed: the same key, the same numbers.
+
+    >>> random(jax.random.key(3)).integers(100) == random(3).integers(100)
     np.True_
     """
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    return np.random.default_rng(np.asarray(jax.random.key_data(as_key(key))).ravel())
 
 
 def checked_sides(left: Any, right: Any) -> tuple[np.ndarray, np.ndarray, bool]:

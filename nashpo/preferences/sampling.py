@@ -11,7 +11,7 @@ from nashpo.typing import Key
 
 
 def sample_comparisons(
-    oracle: EnumerableOracle, key: Key, count: int, flip: float = 0.0, annotator: int | None = None
+    oracle: EnumerableOracle, key: Key | int, count: int, flip: float = 0.0, annotator: int | None = None
 ) -> Comparisons:
     """`count` single votes of an oracle, prompts and pairs drawn uniformly, each vote turned round with chance `flip`.
 
@@ -34,7 +34,7 @@ def sample_comparisons(
 
 
 def sample_annotators(
-    mixture: Mixture, key: Key, annotators: int, votes: int, flip: float = 0.0
+    mixture: Mixture, key: Key | int, annotators: int, votes: int, flip: float = 0.0
 ) -> tuple[Comparisons, np.ndarray]:
     """Votes of annotators who belong to groups: the comparisons, and the group `[U]` of every annotator.
 

@@ -13,6 +13,7 @@ import optax
 from nashpo.blame import first_bad
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import Correction, check_correction, check_penalty, targets
+from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key, Scalar
 
 
@@ -75,7 +76,7 @@ class Fitted(NamedTuple):
 def fit(
     model: Any,
     data: Comparisons,
-    key: Key,
+    key: Key | int,
     training: Training | None = None,
     held_out: Comparisons | None = None,
     penalty: float = 0.0,
@@ -88,7 +89,7 @@ def fit(
         max_params  sum_n votes_n (t_n s_n - log(1 + exp(s_n))) - penalty / 2 |params|^2
 
     with `s = model.scores(prompts, left, right)` and `t = targets(share, flip, smoothing)`. The held-out likelihood is
-    that of the same targets without the penalty. The key draws the batches.
+    that of the same targets without the penalty. The key, or seed, draws the batches.
 
     `correction` says what `flip` does. `"loss"`: rDPO's targets, unbiased and without a lower bound, so that a model
     with much freedom and few votes may run away. `"likelihood"`: the targets stay the shares and the model's
@@ -107,7 +108,7 @@ def fit(
     >>> found.converged, round(float(table[0, 0, 1]), 4)
     (True, 0.75)
     """
-    training = training or Training()
+    training, key = training or Training(), as_key(key)
     noise = check_correction(correction, flip, smoothing)
     check_penalty(penalty)
     if training.batch is not None and training.optimizer is None:
