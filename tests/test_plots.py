@@ -80,7 +80,7 @@ def test_simplex_refuses_what_it_cannot_draw(runs):
     two = nashpo.solve(nashpo.Game.from_table(np.full((2, 2), 0.5), beta=0.1), EGPO(eta=1.0), steps=3)
     with pytest.raises(ValueError, match="the game has 2 responses; only three"):
         plots.simplex(two)
-    with pytest.raises(ValueError, match="ax is not ternary"):
+    with pytest.raises(ValueError, match=r'ax is not ternary; .*\(projection="ternary"\), after `import mpltern`\.$'):
         plots.simplex(runs[0], ax=plt.subplots()[1])
     with pytest.raises(ValueError, match="prompt=1: the game has the prompts 0 to 0"):
         plots.simplex(runs[0], prompt=1)
@@ -98,6 +98,21 @@ def test_heatmap_is_centred_and_named():
     ax = plots.heatmap(score)
     assert ax.images[0].get_clim() == (-3.0, 3.0)
     assert "log-odds" in ax.figure.axes[-1].get_ylabel()
+
+
+def test_pictures_of_a_game_take_a_result_and_pictures_of_runs_say_what_they_want(runs):
+    of_run, of_game = plots.heatmap(runs[0]), plots.heatmap(RPS)
+    np.testing.assert_array_equal(of_run.images[0].get_array(), of_game.images[0].get_array())
+    assert [t.get_text() for t in of_run.texts] == [t.get_text() for t in of_game.texts]
+    assert len(plots.tournament(runs[0]).patches) == len(plots.tournament(RPS).patches) == 3
+    for picture in (plots.gap, plots.iterations, plots.simplex):
+        name = picture.__name__
+        with pytest.raises(ValueError, match=f"^{name}: give a result of nashpo.solve, or a list of them, not a Game"):
+            picture(RPS)
+        with pytest.raises(ValueError, match="not a str"):
+            picture([runs[0], "run.nc"])
+        with pytest.raises(ValueError, match=f"^{name}: give at least one result"):
+            picture([])
 
 
 def test_heatmap_orders_rows_and_averages_prompts():

@@ -7,7 +7,7 @@ import numpy as np
 
 from nashpo.plots.lanes import Series, dataset, is_sweep, quantile, result_series, swept_series
 from nashpo.plots.looks import LEGIBLE, Look, looks
-from nashpo.plots.style import UNITS, axes, cut, listed, place_legend
+from nashpo.plots.style import UNITS, axes, cut, place_legend, runs_of
 from nashpo.results import Result
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def gap(
         series, common = swept_series(data, metric, over)
         scale = data.attrs.get("scale")
     else:
-        series, common, scale = *_from_results(listed(results), labels, metric), _scale(listed(results))
+        runs = runs_of(results, "gap")
+        series, common = result_series(runs, labels, lambda run: _trace(run, metric)), ""
+        scale = _scale(runs)
     look = looks(series)
     beside = look.number is None and (len(look.labels) > 5 or len(series) > LEGIBLE)
     ax = axes(ax, (8.6 if beside else 6.4, 4.2))
@@ -61,12 +63,6 @@ def gap(
     _finish(ax, metric, scale)
     _explain(ax, look, common, len(series))
     return ax
-
-
-def _from_results(runs: list[Result], labels: Sequence[str] | str | None, metric: str) -> tuple[list[Series], str]:
-    if not runs:
-        raise ValueError("gap: give at least one result.")
-    return result_series(runs, labels, lambda run: _trace(run, metric)), ""
 
 
 def _scale(runs: list[Result]) -> str:

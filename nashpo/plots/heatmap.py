@@ -7,6 +7,7 @@ import numpy as np
 
 from nashpo.oracles.base import VALUE
 from nashpo.plots.style import axes, item_names, payoffs
+from nashpo.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ _NAMED = 60
 
 
 def heatmap(
-    game: "Game",
+    game: "Game | Result",
     order: str | Sequence[int] = "given",
     *,
     prompt: int | None = None,
@@ -31,7 +32,8 @@ def heatmap(
 
     `order` is `"given"`, `"win rate"` (best average payoff first: a table without cycles is then blue above the
     diagonal) or a permutation of the responses. Several prompts are averaged with their weights unless `prompt` picks
-    one. `values` writes the numbers into the cells (default: up to 12 responses). Returns the Axes.
+    one. `values` writes the numbers into the cells (default: up to 12 responses). A result stands for its game.
+    Returns the Axes.
 
     Raises `ValueError` for an order or prompt that does not exist.
 
@@ -41,6 +43,7 @@ def heatmap(
     >>> [tick.get_text() for tick in heatmap(game, order="win rate").get_yticklabels()]
     ['coffee', 'tea']
     """
+    game = game.game if isinstance(game, Result) else game
     (contexts, count), table = game.shape, payoffs(game, prompt)
     chosen = _order(order, table)
     shown = table[np.ix_(chosen, chosen)]

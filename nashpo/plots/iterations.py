@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.plots.lanes import Series, dataset, final_gaps, is_sweep, lanes, quantile, result_series, swept_series
-from nashpo.plots.style import axes, colour, cut, ink, listed
+from nashpo.plots.style import axes, colour, cut, ink, runs_of
 from nashpo.results import Result
 from nashpo.solver import Status
 
@@ -67,7 +67,7 @@ def iterations(
         _check(tol, lanes(data, "status").values, final_gaps(data).values)
         series, common = swept_series(data, "duality_gap", over)
     else:
-        series, tol, common = *_from_results(listed(results), labels, tol), ""
+        series, tol, common = *_from_results(runs_of(results, "iterations"), labels, tol), ""
     bars = [_bar(one, tol, spread) for one in series]
     bars = _best(bars) if best else bars
     kept = sorted(np.argsort([b.median for b in bars], kind="stable")[:MOST_ROWS].tolist())
@@ -84,8 +84,6 @@ def iterations(
 def _from_results(
     runs: list[Result], labels: Sequence[str] | str | None, tol: float | None
 ) -> tuple[list[Series], float]:
-    if not runs:
-        raise ValueError("iterations: give at least one result.")
     tol = _tolerance(tol, {float(run.to_xarray().attrs["tol"]) for run in runs} if tol is None else set())
     gaps = [run.trace["duality_gap"] for run in runs]
     _check(tol, np.array([int(run.status) for run in runs]), np.array([gap[-1] for gap in gaps]))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nashpo.plots.style import axes, check_prompt, colour, dash, ink, item_names, labelled, listed
+from nashpo.plots.style import axes, check_prompt, colour, dash, ink, item_names, labelled, listed, runs_of
 from nashpo.results import Result
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def simplex(
     The runs must have recorded their policies, `solve(..., metrics=[nashpo.metrics.probs])`; `metric` is the name of
     that entry (`"last_probs"` for `Last(probs)`). `start` is another place to draw them from than
     where each began (probabilities `[3]`, a policy or a result). `equilibrium` (probabilities `[3]`, a policy or
-    `nashpo.equilibrium(game)`) is marked with a cross. `ax` must be ternary (`projection="ternary"` of mpltern).
-    Returns the Axes.
+    `nashpo.equilibrium(game)`) is marked with a cross. `ax` must be ternary: `projection="ternary"` after
+    `import mpltern`. Returns the Axes.
 
     Raises `ValueError` for a game that has not three responses, a trace without policies, or an Axes of another
     kind.
@@ -41,9 +41,7 @@ def simplex(
     >>> len(simplex(run, start=begin).lines)
     3
     """
-    runs = listed(results)
-    if not runs and equilibrium is None:
-        raise ValueError("simplex: give at least one result.")
+    runs = [] if listed(results) == [] and equilibrium is not None else runs_of(results, "simplex")
     paths = [_path(run, metric, prompt, start) for run in runs]
     triangle = ternary(ax)
     for index, (path, label) in enumerate(zip(paths, labelled(runs, labels), strict=True)):
@@ -77,7 +75,9 @@ def ternary(ax: Any, size: tuple[float, float] = (5.6, 5.0)) -> Any:
 
     ax = axes(ax, size, projection="ternary")
     if not hasattr(ax, "set_tlabel"):
-        raise ValueError('simplex: ax is not ternary; make it with fig.add_subplot(projection="ternary").')
+        raise ValueError(
+            'simplex: ax is not ternary; make it with fig.add_subplot(projection="ternary"), after `import mpltern`.'
+        )
     return ax
 
 

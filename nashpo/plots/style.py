@@ -65,6 +65,20 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def runs_of(results: Any, picture: str) -> list[Result]:
+    """One result or several as a list.
+
+    Raises `ValueError` where there is none, or something else among them.
+    """
+    runs = listed(results)
+    if not runs:
+        raise ValueError(f"{picture}: give at least one result.")
+    wrong = next((run for run in runs if not isinstance(run, Result)), None)
+    if wrong is not None:
+        raise ValueError(f"{picture}: give a result of nashpo.solve, or a list of them, not a {type(wrong).__name__}.")
+    return runs
+
+
 def labelled(results: Sequence[Any], labels: Sequence[str] | str | None) -> list[str]:
     """One label for each; by default the solver that ran.
 

@@ -7,6 +7,7 @@ import numpy as np
 from nashpo.describe import condorcet_winner, copeland_scores, margins, smith_set
 from nashpo.oracles.base import VALUE
 from nashpo.plots.style import COLOURS, axes, cut, ink, item_names, payoffs
+from nashpo.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,14 +24,15 @@ _PLAIN, _AGAINST, _SMITH = COLOURS[4], COLOURS[5], COLOURS[1]
 
 
 def tournament(
-    game: "Game", *, prompt: int | None = None, arrows: int = MOST_ARROWS, ax: "Axes | None" = None
+    game: "Game | Result", *, prompt: int | None = None, arrows: int = MOST_ARROWS, ax: "Axes | None" = None
 ) -> "Axes":
     """Arrows from winner to loser around a circle, the wider the larger the margin `|P - value|`.
 
     Items stand clockwise from the top by how many others they beat (Copeland 1951). Arrows against that order, which
     close the cycles, have a colour of their own. Members of the Smith set, the smallest set that beats everybody
     outside, are filled; a Condorcet winner, who beats every other item, is a star. Several prompts are averaged with
-    their weights unless `prompt` picks one. At most `arrows` are drawn, the largest margins. Returns the Axes.
+    their weights unless `prompt` picks one. At most `arrows` are drawn, the largest margins. A result stands for its
+    game. Returns the Axes.
 
     Raises `ValueError` for a prompt that does not exist.
 
@@ -40,6 +42,7 @@ def tournament(
     >>> len(tournament(game).patches), tournament(game).get_title()
     (3, 'Smith set: 3 of 3 items')
     """
+    game = game.game if isinstance(game, Result) else game
     (contexts, count), table = game.shape, payoffs(game, prompt)
     value = VALUE[game.scale]
     order = np.argsort(-copeland_scores(table, value), kind="stable")
