@@ -252,6 +252,11 @@ def test_a_sweep_is_saved_and_read_again(tmp_path):
     assert len(frame) == 6 * 2 and set(frame.columns) == {"duality_gap", "final_gap", "status"}
     with pytest.raises(ValueError, match="not a sweep"):
         Sweep.load(nashpo.solve(games[0], EGPO(0.1), steps=2).save(tmp_path / "run.nc"))
+    (tmp_path / "text.nc").write_text("no netCDF")
+    with pytest.raises(ValueError, match=r"text\.nc: cannot be read as netCDF; give what .*Sweep\.save wrote"):
+        Sweep.load(tmp_path / "text.nc")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.nc"):
+        Sweep.load(tmp_path / "nowhere.nc")
     with pytest.raises(ValueError, match="does not exist"):
         found.save(tmp_path / "missing" / "sweep.nc")
 

@@ -91,13 +91,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _opened(path: str) -> "xarray.Dataset":
     """The arrays of a saved result or sweep."""
-    import xarray
+    from nashpo.sweeps.result import read_arrays
 
-    try:
-        with xarray.open_dataset(path, engine="h5netcdf") as data:
-            data.load()
-    except (OSError, ValueError, KeyError):
-        raise ValueError(f"{path}: cannot be read as netCDF; give what Result.save or Sweep.save wrote.") from None
+    data = read_arrays(path)
     if data.attrs.get("kind") != "sweep" and not {"metrics", "solver"} <= set(data.attrs):
         raise ValueError(f"{path}: holds neither a result nor a sweep; give what Result.save or Sweep.save wrote.")
     return data
