@@ -103,7 +103,7 @@ def fit_annotator_groups(
     best = max(runs, key=lambda run: run.objectives[-1])
     order = np.argsort(-best.weights, kind="stable")
     oracle = Mixture.of([BradleyTerry(best.rewards[g], scale) for g in order], best.weights[order])
-    responsibilities = np.tile(best.weights[order], (len(voted), 1))
+    responsibilities = np.tile(best.weights[order], (len(counts), 1))
     responsibilities[voted] = best.responsibilities[:, order]
     return AnnotatorGroups(oracle, responsibilities, np.array(best.objectives), best.converged)
 
