@@ -111,6 +111,16 @@ def test_another_run_is_not_mixed_with_one_that_is_there(world, trained, run):
     assert json.loads((trained / "config.json").read_text())["config"]["algorithm"]["eta"] == 0.5
 
 
+def test_going_on_with_another_judge_is_said(world, run):
+    for name in ("first_judge", "second_judge"):
+        config = _with_judge(world, name, "prefer = small_judge.prefer\n")
+        config.write_text(config.read_text().replace("every = 2", "every = 0"))
+    said = f"nashpo: warning: {Path('changed').absolute()}: the judge is another one than that of the first step.\n"
+    for config, steps, heard in (("first", 1, ""), ("first", 2, ""), ("second", 2, ""), ("second", 3, said)):
+        found = run("train", world / f"{config}_judge.toml", "--steps", steps, "--folder", "changed")
+        assert (found[0], found[2].replace("2 steps", "step")) == (0, heard)
+
+
 def _with_judge(world, name, body):
     """A configuration whose judge is a function of its own."""
     (world / f"{name}.py").write_text(f"import small_judge\n{body}")

@@ -12,6 +12,7 @@ from lm_small import CONFIG, decoder, make_model, make_world
 from nashpo.learners import losses
 from nashpo.lm import judges, read_config
 from nashpo.lm.config.estimate import estimated
+from nashpo.lm.config.judge import named
 from nashpo.lm.decoder import LoRA, init_adapter
 from nashpo.lm.files import save_adapter
 from nashpo.lm.prompts import Prompts
@@ -199,6 +200,14 @@ def test_the_config_of_a_run_is_a_configuration(world, read, tmp_path):
     again = read_config(folder / "config.json")
     assert again.steps == 7 and again.folder == folder and again.plan.path == world / "model"
     assert {"nashpo", "jax", "transformers"} <= set(setup.described()["versions"])
+
+
+def test_a_judge_is_told_from_another_by_its_weights(world):
+    judge = {"kind": "reward", "path": "other"}
+    first = named(judge, world)
+    assert first == named(judge | {"path": "other", "longest": 5}, world)
+    assert first["digest"] != named(judge | {"path": "model"}, world)["digest"]
+    assert named({"kind": "ensemble", "members": [judge | {"weight": 2.0}]}, world)["members"][0]["weight"] == 2.0
 
 
 MISTAKES = [

@@ -1,6 +1,7 @@
 """The table `[judge]`: who says which answer is better."""
 
 import dataclasses
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -105,6 +106,40 @@ def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
     penalty = _outer(document, (name,), given).get("unfinished_penalty", 0.0)
     build, models = _planned(document, (name,), given)
     return PlannedJudge(build, penalty, models)
+
+
+def named(given: Any, folder: Path) -> Any:
+    """What tells judges apart in words that JSON can hold: kind, checkpoint and its weights, function, members.
+
+    The code of a function is left out, for it may be mended, and so are the other settings.
+
+    >>> named({"kind": "function", "function": "mine:better", "retries": 3}, Path())
+    {'kind': 'function', 'function': 'mine:better'}
+    """
+    if not isinstance(given, Mapping):
+        return type(given).__name__
+    found = {key: given[key] for key in ("kind", "path", "url", "weight") if key in given}
+    if "function" in given:
+        function = given["function"]
+        found["function"] = function if isinstance(function, str) else getattr(function, "__qualname__", None)
+    if "path" in given:
+        found["digest"] = _digest(folder / str(given["path"]))
+    if "members" in given:
+        found["members"] = [named(member, folder) for member in given["members"]]
+    return found
+
+
+def _digest(folder: Path) -> str:
+    """A checksum of pieces of all tensors in a directory: training changes it, and large files are not read whole."""
+    found = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        size = file.stat().st_size
+        found.update(f"{file.name} {size}".encode())
+        with file.open("rb") as stream:
+            for piece in range(64):
+                stream.seek(size * piece // 64)
+                found.update(stream.read(4096))
+    return found.hexdigest()
 
 
 def _planned(document: Document, place: tuple[str, ...], given: Mapping[str, Any]) -> Planned:

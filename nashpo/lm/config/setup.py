@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import jax
 
 from nashpo.game import Game
 from nashpo.lm.config.data import Asked
-from nashpo.lm.config.judge import PlannedJudge
+from nashpo.lm.config.judge import PlannedJudge, named
 from nashpo.lm.config.model import Plan, placing
 from nashpo.lm.config.schedules import Scheduled
 from nashpo.lm.evaluation import Evaluation
@@ -76,6 +77,13 @@ class Setup:
         path = None if self.folder is None else self.folder / EXPORTED
         return path if path is not None and path.is_dir() else None
 
+    @property
+    def saved(self) -> int:
+        """The steps of the newest checkpoint in the folder, 0 where there is none."""
+        folder = Path(self.folder or ".", "checkpoints")
+        steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+        return max(steps, default=0)
+
     @functools.cached_property
     def placing(self) -> Any:
         """Where parameters go as they are loaded; None for the first device."""
@@ -134,13 +142,11 @@ class Setup:
 
         Raises `ValueError` for a folder without a checkpoint, and one that another process writes to.
         """
-        folder = Path(self.folder or ".", "checkpoints")
-        steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
-        if not steps:
+        if not self.saved:
             raise ValueError(f"{self.folder}: has no checkpoint; a run saves one every tenth of its steps.")
         silent = TextOracle(_Silent(), self.asked.prompts.items, self.text)
         game = Game.from_oracle(silent, self.first_beta, self.reference, self.asked.weights)
-        return self._train(game, max(steps), ())
+        return self._train(game, self.saved, ())
 
     def _train(self, game: Game, steps: int, callbacks: Sequence[Callback]) -> Trained:
         run = self.tables["run"]
@@ -168,6 +174,7 @@ class Setup:
         resolved["algorithm"] = describe(self.rule)
         resolved["beta"] = dataclasses.asdict(self.beta) if isinstance(self.beta, Scheduled) else self.beta
         resolved["learner"] = describe(self.learner)
+        resolved["judge"] = named(self.document.entries["judge"], self.document.folder)
         resolved["prompts"] = {
             "trained": int((self.asked.weights > 0).sum()),
             "held_out": len(self.asked.held_out),
@@ -204,13 +211,29 @@ class _Noted:
 
     def __init__(self, setup: Setup) -> None:
         self.path = Path(setup.folder or ".", CONFIG)
-        self.content = json.dumps(setup.described(), indent=1, ensure_ascii=False) + "\n"
+        self.described, self.steps = setup.described(), (setup.saved, setup.steps)
+        self.content = json.dumps(self.described, indent=1, ensure_ascii=False) + "\n"
         self.written = False
 
     def __enter__(self) -> "_Noted":
         if not self.path.exists():
             self(None)
+        elif 0 < self.steps[0] < self.steps[1]:
+            self._compare_judges()
         return self
+
+    def _compare_judges(self) -> None:
+        """Say that the judge has changed since the run was begun; that is allowed."""
+        try:
+            before = json.loads(self.path.read_text(encoding="utf-8"))["resolved"]["judge"]
+        except (ValueError, KeyError, TypeError):
+            return
+        if before != self.described["resolved"]["judge"]:
+            warnings.warn(
+                f"{self.path.parent}: the judge is another one than that of the first {self.steps[0]:,} "
+                f"step{'s' * (self.steps[0] > 1)}.",
+                stacklevel=2,
+            )
 
     def __call__(self, trained: Trained | None) -> None:
         if not self.written:
