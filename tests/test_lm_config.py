@@ -255,6 +255,28 @@ def test_every_mistake_is_one_sentence(read, table, name, value, said):
     assert "run.toml" in message
 
 
+@pytest.mark.parametrize("table", ["model", "judge"])
+def test_damaged_checkpoints_are_found_before_anything_is_loaded(world, tmp_path, table):
+    path = make_model(tmp_path / "damaged", seed=4, extra={"score": jnp.ones((1, 16))} if table == "judge" else None)
+    weights = path / "model.safetensors"
+    whole, config = weights.read_bytes(), json.loads((path / "config.json").read_text())
+    given = _tables(world)[table] | {"path": str(path)} | ({"kind": "reward"} if table == "judge" else {})
+    given.pop("function", None)
+
+    def refused(said):
+        with pytest.raises(ValueError, match=rf"config: {table}\.path: .*damaged.*{said}"):
+            read_config(_tables(world, **{table: given}))
+
+    assert read_config(_tables(world, **{table: given}))
+    weights.write_bytes(whole[:-16])
+    refused("is damaged or no safetensors file")
+    weights.write_bytes(whole)
+    (path / "config.json").write_text(json.dumps(config | {"intermediate_size": 25}))
+    refused("mlp.gate_proj.weight has shape")
+    (path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    refused("is no parameter of a llama model as configured")
+
+
 def test_mistakes_in_a_member_of_an_ensemble_name_its_line(world):
     config = world / "members.toml"
     member = '[[judge.members]]\nkind = "function"\nfunction = "small_judge:prefer"\n'

@@ -14,7 +14,8 @@ from nashpo.lm.config.making import made
 from nashpo.lm.config.tables import Generation, Model, Spread
 from nashpo.lm.decoder import Decoder, LoRA
 from nashpo.lm.files import load_adapter
-from nashpo.lm.files.configuration import config_of, read_config
+from nashpo.lm.files.checkpoint import check_files
+from nashpo.lm.files.configuration import config_of
 from nashpo.lm.filters import Decoding
 from nashpo.lm.text import Text
 from nashpo.studies.document import Document
@@ -38,7 +39,7 @@ class Plan:
 
 
 def read_model(document: Document, model: Model) -> Plan:
-    """The plan of `[model]`: configurations are read, and an adapter if one is named; weights are not.
+    """The plan of `[model]`: configurations, names and shapes are read, and an adapter if one is named; weights not.
 
     All weights are trained in float32 unless `dtype` says otherwise, because small steps are rounded away in bfloat16;
     under an adapter, which is float32, they stay as they are in the file.
@@ -124,7 +125,7 @@ def _architecture(document: Document, place: tuple[str, ...], path: Path) -> tup
     try:
         config = config_of(path)
         stored = config.get("dtype") or config.get("torch_dtype") or "float32"
-        return read_config(config), str(stored)
+        return check_files(path), str(stored)
     except ValueError as error:
         document.wrong(place, f": {error}")
 

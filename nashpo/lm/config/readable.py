@@ -3,7 +3,7 @@
 import warnings
 
 from nashpo.lm.config.judge import PlannedModel
-from nashpo.lm.files.configuration import config_of, read_config
+from nashpo.lm.files.checkpoint import check_files
 from nashpo.lm.judges.layout import Layout, filled
 from nashpo.lm.judges.pair import CHOICE
 from nashpo.lm.prompts import Prompts
@@ -19,11 +19,10 @@ def check_readable(document: Document, model: PlannedModel, prompts: Prompts, ne
 
     Answers of `new_tokens` tokens that may not fit are a warning: the judge's tokenizer may need more or fewer.
 
-    Raises `ValueError` naming the prompt's file and line, and for a judge whose tokenizer or configuration cannot be
-    read.
+    Raises `ValueError` naming the prompt's file and line, and for a judge whose files are damaged or do not fit.
     """
     try:
-        text, decoder = Text.load(model.path), read_config(config_of(model.path))
+        text, decoder = Text.load(model.path), check_files(model.path)
     except ValueError as error:
         document.wrong((*model.place, "path"), f": {error}")
     longest = model.settings.get("longest") or decoder.longest

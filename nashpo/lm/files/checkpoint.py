@@ -60,7 +60,24 @@ def load(
     >>> checkpoint.decoder == decoder, checkpoint.params["layers"]["q"].dtype
     (True, dtype(bfloat16))
     """
-    folder = Path(path)
+    return _read(Path(path), lambda tensors: _Reader(tensors, dtype, place or _on_device))
+
+
+def check_files(path: str | os.PathLike[str]) -> Decoder:
+    """The decoder in a directory, if its files are whole and hold its tensors; no tensor is read.
+
+    Raises `ValueError` as `load` does, but for a head that is and is not tied.
+
+    >>> check_files("nowhere")
+    Traceback (most recent call last):
+        ...
+    ValueError: nowhere: has no config.json; give the directory of a Hugging Face checkpoint.
+    """
+    return _read(Path(path), lambda tensors: _Looker(tensors, None, _on_device)).decoder
+
+
+def _read(folder: Path, reader: "Callable[[Tensors], _Reader]") -> Checkpoint:
+    """What a directory holds, as far as the reader reads it."""
     try:
         decoder = read_config(config_of(folder))
     except ValueError as error:
@@ -69,7 +86,7 @@ def load(
     tensors = Tensors(folder)
     prefix = "" if TOP["embed"] not in tensors and _bare(TOP["embed"]) in tensors else "model."
     heads = {name for name, file in HEADS.items() if file in tensors}
-    read = _Reader(tensors, None if dtype is None else jnp.dtype(dtype), place or _on_device)
+    read = reader(tensors)
     params: dict[str, Any] = {}
     for name, shape in decoder.shapes["top"].items():
         file = _bare(TOP[name], prefix)
@@ -94,15 +111,21 @@ class _Reader:
     """Reads parameters into place, and remembers which tensors it has seen."""
 
     def __init__(self, tensors: Tensors, dtype: Any, place: Callable[[str, np.ndarray], Any]) -> None:
-        self.tensors, self.dtype, self.place = tensors, dtype, place
+        self.tensors, self.place = tensors, place
+        self.dtype = None if dtype is None else jnp.dtype(dtype)
         self.seen: set[str] = set()
 
-    def array(self, file: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """One tensor of this shape."""
+    def look(self, file: str, shape: tuple[int | None, ...]) -> None:
+        """Refuse a tensor that is missing or of another shape."""
         if file not in self.tensors:
             raise ValueError(f"{self.tensors.folder}: the tensor {file} is missing; the checkpoint is not complete.")
         self.seen.add(file)
-        return self.tensors.read(file, shape)
+        self.tensors.check(file, shape)
+
+    def array(self, file: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """One tensor of this shape."""
+        self.look(file, shape)
+        return self.tensors.read(file)
 
     def single(self, name: str, file: str, shape: tuple[int | None, ...]) -> Any:
         """A parameter that is one tensor."""
@@ -127,6 +150,23 @@ class _Reader:
                 f"{self.tensors.folder}: {head} differs from {embed}, but config.json says that they are tied; "
                 "set tie_word_embeddings to false there."
             )
+
+
+class _Looker(_Reader):
+    """Looks at names and shapes only."""
+
+    def single(self, name: str, file: str, shape: tuple[int | None, ...]) -> None:
+        """Look at a parameter that is one tensor."""
+        self.look(file, shape)
+
+    def stacked(self, name: str, files: list[str], shape: tuple[int, ...]) -> None:
+        """Look at a parameter of every layer."""
+        for file in files:
+            self.look(file, shape[::-1])
+
+    def check_tied(self, head: str, embed: str, shape: tuple[int, ...]) -> None:
+        """Look at a head beside a tied embedding."""
+        self.look(head, shape)
 
 
 def _on_device(name: str, array: np.ndarray) -> Any:

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-READ = ("float32", "bfloat16", "float16", "float64")
-"""Dtypes of parameters."""
+READ = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
+"""Dtypes of parameters, as files name them and in words."""
 
 
 class Tensors:
@@ -56,17 +55,20 @@ class Tensors:
         """The shape of a tensor, without reading it."""
         return tuple(self._files[name].get_slice(name).get_shape())
 
-    def read(self, name: str, shape: Sequence[int | None] | None = None) -> np.ndarray:
-        """One tensor, in its own dtype; its shape must be `shape`, in which None is any length."""
+    def check(self, name: str, shape: Sequence[int | None] | None = None) -> None:
+        """Refuse a tensor that is none of `READ`, or not of `shape`, in which None is any length; nothing is read."""
         found = self.shape(name)
         if shape is not None and not _fits(found, shape):
             wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
             raise ValueError(f"{self.folder}: {name} has shape {found}, but its config.json asks for {wanted}.")
-        kind = self._files[name].get_slice(name).get_dtype()
-        array: Any = self._files[name].get_tensor(name) if not str(kind).startswith("F8") else None
-        if array is None or array.dtype.name not in READ:
-            raise ValueError(f"{self.folder}: {name} is {kind}; parameters are read as {', '.join(READ)}.")
-        return array
+        kind = str(self._files[name].get_slice(name).get_dtype())
+        if kind not in READ:
+            raise ValueError(f"{self.folder}: {name} is {kind}; parameters are read as {', '.join(READ.values())}.")
+
+    def read(self, name: str, shape: Sequence[int | None] | None = None) -> np.ndarray:
+        """One tensor, in its own dtype, that passes `check`."""
+        self.check(name, shape)
+        return self._files[name].get_tensor(name)
 
 
 def _fits(found: Sequence[int], shape: Sequence[int | None]) -> bool:
