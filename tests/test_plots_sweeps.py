@@ -250,6 +250,13 @@ def test_beta_path_of_a_sweep_takes_the_best_setting():
         plots.beta_path(sweep(games=("a", "b")))
 
 
+def test_beta_path_of_one_of_several_games_has_its_names():
+    other = nashpo.Game.from_table(np.full((4, 4), 0.5), items=["a", "b", "c", "d"])
+    data = nashpo.sweep({"rps": RPS, "other": other}, EGPO(0.5), betas=[0.1, 1.0], steps=5).data
+    for part in (data.sel(game="rps"), data.isel(game=[0])):
+        assert set(texts(drawn(plots.beta_path(part)).get_legend())) == {"rock", "scissors", "paper"}
+
+
 def test_long_names_keep_their_ends():
     assert cut("a game with a rather long name, number 17", 20).endswith("17")
     assert len(cut("x" * 100, 20)) == 20 and cut("short", 20) == "short"

@@ -13,6 +13,7 @@ from nashpo.solvers import APO, EGPO, INPO, MNPO
 from nashpo.studies.joined import join
 from nashpo.studies.settings import Settings
 from nashpo.sweeps import Sweep
+from nashpo.sweeps.labels import OF_GAMES
 from nashpo.sweeps.settings import decimals, grid
 
 TABLE = random_table(1, 3)
@@ -56,6 +57,26 @@ def test_a_label_rounds_to_its_number(dtype):
     labels = decimals(values)
     assert labels.dtype == np.float64 and np.array_equal(labels.astype(dtype), values)
     assert decimals(np.asarray(0.1, dtype)).item() == 0.1
+
+
+def test_names_of_items_are_kept_where_games_differ_in_them(tmp_path):
+    four = random_table(2, 4)
+    games = {
+        "named": nashpo.Game.from_table(TABLE, beta=0.1, items=["x", "y", "z"]),
+        "larger": nashpo.Game.from_table(four, beta=0.1, items=["a", "b", "c", "d"]),
+        "plain": nashpo.Game.from_table(four, beta=0.1),
+    }
+    found = nashpo.sweep(games, [EGPO(0.2), INPO(0.2)], steps=2)
+    names = [["x", "y", "z", ""], ["a", "b", "c", "d"], ["0", "1", "2", "3"]]
+    assert found.data["items"].dims == ("game", "item") and found.data["items"].values.tolist() == names
+    assert found.data["item"].values.tolist() == [0, 1, 2, 3]
+    assert Sweep.load(found.save(tmp_path / "sweep.nc")).data.equals(found.data)
+    cell = found.data.isel(solver=0, game=0, drop=True).drop_vars(OF_GAMES)
+    cells = {("EGPO", name): cell.assign_attrs(solver="EGPO(eta=0.2)", scale="probability") for name in games}
+    joined = join(cells, ["EGPO"], games, Settings(steps=2, every=1)).data
+    assert joined["items"].equals(found.data["items"])
+    alike = nashpo.sweep({"one": games["named"], "two": games["named"]}, EGPO(0.2), steps=2).data
+    assert "items" not in alike and alike["item"].values.tolist() == ["x", "y", "z"]
 
 
 def test_a_metric_with_the_name_of_something_else_is_a_trace(tmp_path):

@@ -103,7 +103,8 @@ def best_policies(sweep: Any, solver: str | None) -> tuple[np.ndarray, np.ndarra
         raise ValueError("beta_path: no run of the sweep ended with a finite gap.")
     # Games of a sweep are padded to one size with NaN.
     real, prompts = (np.isfinite(np.stack(found)).any(axis=axes) for axes in ((0, 1), (0, 2)))
-    names = tuple(str(name) for name in data["item"].values[real])
+    items = data["items" if "items" in data else "item"].values.reshape(-1)
+    names = tuple(str(name) for name in items[real])
     return betas[kept], np.stack(found)[:, prompts][:, :, real], names
 
 

@@ -8,7 +8,7 @@ import xarray
 from nashpo.game import Game
 from nashpo.studies.settings import Settings
 from nashpo.sweeps import Sweep
-from nashpo.sweeps.labels import ABSENT, joined, own_betas
+from nashpo.sweeps.labels import ABSENT, OF_GAMES, joined, of_games
 
 FILL = dict.fromkeys(("status", "steps", "failed"), ABSENT)
 
@@ -23,22 +23,19 @@ def join(
 
     `cells` are what `Cell.compute` left, by the names of solver and game; there is at least one.
     """
-    own = own_betas(games)
+    about = of_games(games)
+    own = about["own_beta"][1]
     parts = {}
     for solver in solvers:
         found = {game: cells[solver, game] for game in games if (solver, game) in cells}
         if found:
             parts[solver] = _one_solver(found, own if settings.betas is None else None)
     data = joined(parts, steps=settings.steps, every=settings.every, tol=settings.tol)
-    data = data.drop_vars(["responses", "prompts", "own_beta"])
+    data = data.drop_vars(OF_GAMES, errors="ignore")
     data = data.reindex(solver=solvers, game=list(games), fill_value={**FILL})
     contexts, responses = (max(shape) for shape in zip(*(game.shape for game in games.values()), strict=True))
     data = data.reindex(prompt=np.arange(contexts), item=np.arange(responses), fill_value={**FILL})
-    data = data.assign(
-        responses=("game", [game.shape[1] for game in games.values()]),
-        prompts=("game", [game.shape[0] for game in games.values()]),
-        own_beta=("game", own),
-    )
+    data = data.assign(about)
     scales = {game.scale for game in games.values()}
     names = {game.items for game in games.values()}
     items = names.pop() if len(names) == 1 else None

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 ABSENT = -1
 """The status, the steps and the failed step of a combination that was not run."""
+OF_GAMES = ("responses", "prompts", "own_beta", "items")
+"""What is said of the games, whatever was run on them; `items` where they do not agree in the names of responses."""
 OWN = frozenset(
-    {"final_gap", "status", "steps", "failed", "policy", "responses", "prompts", "own_beta"}
+    {"final_gap", "status", "steps", "failed", "policy", *OF_GAMES}
     | {"solver", "game", "beta", "eta", "seed", "prompt", "item"}
 )
 """Names that a sweep gives to arrays and axes of its own, whatever is swept."""
@@ -99,12 +101,12 @@ def joined(parts: Mapping[str, xarray.Dataset], *, steps: int, every: int, tol: 
     for name, part in parts.items():
         missing = [dim for dim in order if dim not in part.dims]
         part = part.expand_dims({dim: [name] if dim == "solver" else [np.nan] for dim in missing})
-        lane = [v for v in part.data_vars if "game" in part[v].dims and v not in ("responses", "prompts", "own_beta")]
+        lane = [v for v in part.data_vars if "game" in part[v].dims and v not in OF_GAMES]
         full.append(part.drop_vars([v for v in part.data_vars if v not in lane]))
     absent = dict.fromkeys(("status", "steps", "failed"), ABSENT)
     together = xarray.concat(full, "solver", join="outer", fill_value=absent, combine_attrs="drop")
     first = next(iter(parts.values()))
-    together = together.assign({name: first[name] for name in ("responses", "prompts", "own_beta")})
+    together = together.assign({name: first[name] for name in OF_GAMES if name in first})
     together.attrs = {
         "kind": "sweep",
         "steps": steps,
@@ -148,23 +150,32 @@ def _items(games: Mapping[str, Game], size: tuple[int, int]) -> dict[str, Any]:
     return {"prompt": np.arange(size[0]), "item": list(shared) if shared else np.arange(size[1])}
 
 
-def own_betas(games: Mapping[str, Game]) -> np.ndarray:
-    """The KL weight of every game, as a label; NaN where it is swept."""
-    return np.array([float(decimals(game.beta)) if np.ndim(game.beta) == 0 else np.nan for game in games.values()])
+def of_games(games: Mapping[str, Game]) -> dict[str, tuple[Any, np.ndarray]]:
+    """The arrays `OF_GAMES`: sizes, the KL weight (NaN where it is swept) and names that are not those of all games."""
+    several = list(games.values())
+    prompts, responses = np.array([game.shape for game in several]).T
+    betas = [float(decimals(game.beta)) if np.ndim(game.beta) == 0 else np.nan for game in several]
+    found: dict[str, tuple[Any, np.ndarray]] = {
+        "responses": ("game", responses),
+        "prompts": ("game", prompts),
+        "own_beta": ("game", np.array(betas)),
+    }
+    if len({game.items for game in several}) > 1:
+        names = [[str(name) for name in game.items or range(game.shape[1])] for game in several]
+        padded = [row + [""] * (max(responses) - len(row)) for row in names]
+        found["items"] = (("game", "item"), np.array(padded))
+    return found
 
 
 def _with_settings(found: xarray.Dataset, solver: Any, games: Mapping[str, Game]) -> xarray.Dataset:
     """With the axes beta and eta, of length one where they were not swept, and what the games are."""
-    own = own_betas(games)
+    about = of_games(games)
+    own = about["own_beta"][1]
     if "beta" not in found.dims:
         found = found.expand_dims({"beta": [own[0] if np.all(own == own[0]) else np.nan]})
     if "eta" not in found.dims:
         eta = getattr(getattr(solver, "rule", solver), "eta", np.nan)
         found = found.expand_dims({"eta": [np.nan if callable(eta) else float(decimals(eta))]})
-    found = found.assign(
-        responses=("game", [game.shape[1] for game in games.values()]),
-        prompts=("game", [game.shape[0] for game in games.values()]),
-        own_beta=("game", own),
-    )
+    found = found.assign(about)
     scales = {game.scale for game in games.values()}
     return found.assign_attrs(solver=describe(solver), scale=scales.pop() if len(scales) == 1 else "mixed")

@@ -36,7 +36,8 @@ class Sweep:
     `prompt` and `item` for policies. Variables: `duality_gap` and every metric (NaN from where a run stopped;
     `trace_NAME` where NAME means something else in here), `final_gap` of the answer, `status` (the numbers of
     `nashpo.Status`; -1 for a combination that was not run), `steps` taken, `failed` (a step by which a number was not
-    finite, or -1), `policy` (probabilities of the answer).
+    finite, or -1), `policy` (probabilities of the answer); of each game `responses`, `prompts`, `own_beta`, and `items`
+    where the names are not those of all games.
 
     >>> import nashpo
     >>> game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1, items=["tea", "coffee"])
