@@ -59,6 +59,27 @@ def read_netcdf(path: str | os.PathLike[str]) -> xarray.Dataset:
         return xarray.Dataset(data, coords, dict(file.attrs.items()))
 
 
+def open_netcdf(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """What a result or a sweep saved, read by xarray, which knows older files too.
+
+    Raises `ValueError` for a file that is not netCDF, `FileNotFoundError` where there is none.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".nc") as file:
+    ...     open_netcdf(file.name)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: ...: cannot be read as netCDF; give what Result.save or Sweep.save wrote.
+    """
+    try:
+        with xarray.open_dataset(path, engine="h5netcdf") as data:
+            return data.load()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError):
+        raise ValueError(f"{path}: cannot be read as netCDF; give what Result.save or Sweep.save wrote.") from None
+
+
 def _bare(scale: h5py.Dataset) -> bool:
     return bytes(scale.attrs.get("NAME", b"")).decode().startswith(_BARE)
 

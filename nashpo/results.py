@@ -214,14 +214,14 @@ class Result:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Result:
-        """Read what `save` wrote; the solver is known by its description only and the state is None."""
-        import xarray
-
+        """Read what `save` wrote, no other file; the solver is known by its description only and the state is None."""
         from nashpo.game import Game
+        from nashpo.netcdf import open_netcdf
         from nashpo.oracles.table import Table
 
-        with xarray.open_dataset(path, engine="h5netcdf") as data:
-            data.load()
+        data = open_netcdf(path)
+        if "payoff" not in data or not {"solver", "scale", "named"} <= set(data.attrs):
+            raise ValueError(f"{path}: not a result; nashpo.Sweep.load reads a sweep.")
         notes = data.attrs
         items = tuple(map(str, data["item"].values)) if notes["named"] else None
         game = Game(

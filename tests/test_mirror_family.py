@@ -273,7 +273,7 @@ def test_proven_steps():
 def test_the_mixture_of_a_step_size_is_a_mixture():
     game = nashpo.Game.from_table(ROCK_PAPER_SCISSORS, beta=0.1)
     nashpo.solve(game, NashMD(10.0), steps=1)
-    with pytest.raises(ValueError, match=r"NashMD\(eta=11.0\).*, eta beta, must be in \[0, 1\]"):
+    with pytest.warns(StepSizeWarning, match=r"NashMD\(eta=11.0\).*, eta beta, is 1.1, above 1"):
         nashpo.solve(game, NashMD(11.0), steps=1)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray
 from cases import GAMES, random_table
 
 import nashpo
@@ -102,3 +103,14 @@ def test_a_table_too_large_to_write_is_refused_before_anything_is_built(tmp_path
     with pytest.raises(ValueError, match="20000 responses would be written out"):
         result.save(tmp_path / "run.nc")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_saved_result_is_refused(tmp_path):
+    (tmp_path / "words.nc").write_text("words")
+    with pytest.raises(ValueError, match=r"words\.nc: cannot be read as netCDF"):
+        nashpo.Result.load(tmp_path / "words.nc")
+    xarray.Dataset({"gap": ("eta", [0.5])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    with pytest.raises(ValueError, match=r"other\.nc: not a result"):
+        nashpo.Result.load(tmp_path / "other.nc")
+    with pytest.raises(FileNotFoundError):
+        nashpo.Result.load(tmp_path / "none.nc")

@@ -91,9 +91,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _opened(path: str) -> "xarray.Dataset":
     """The arrays of a saved result or sweep."""
-    from nashpo.sweeps.result import read_arrays
+    from nashpo.netcdf import open_netcdf
 
-    data = read_arrays(path)
+    data = open_netcdf(path)
     if data.attrs.get("kind") != "sweep" and not {"metrics", "solver"} <= set(data.attrs):
         raise ValueError(f"{path}: holds neither a result nor a sweep; give what Result.save or Sweep.save wrote.")
     return data

@@ -1,10 +1,12 @@
 """Mirror descent against an opponent that is pulled towards the reference: Nash-MD."""
 
+import warnings
+
 import numpy as np
 from jax.core import Tracer
 
 from nashpo.game import Game
-from nashpo.stage import Opponent, Stage, UpdateRule, pull, step_size
+from nashpo.stage import Opponent, Stage, StepSizeWarning, UpdateRule, pull, step_size
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Schedule
 
@@ -50,11 +52,13 @@ class NashMD(UpdateRule):
         return (Stage(pull(eta, beta), (opponent,), eta),)
 
     def check(self, game: Game, bound: float) -> None:
-        """Refuse a weight of the reference outside [0, 1], and what `UpdateRule.check` refuses."""
+        """Refuse a weight of the reference outside [0, 1], warn of an `eta beta` above 1; and `UpdateRule.check`."""
         super().check(game, bound)
         eta, beta, first = self.eta, game.beta, np.zeros(())
         mix = step_size(eta, beta, first) * beta if self.mix is None else step_size(self.mix, beta, first)
         if isinstance(mix, Tracer) or np.all((np.asarray(mix) >= 0) & (np.asarray(mix) <= 1 + 1e-6)):
             return
-        setting, what = (f"eta={eta}", ", eta beta,") if self.mix is None else (f"mix={self.mix}", "")
-        raise ValueError(f"NashMD({setting}): the weight of the reference in the opponent{what} must be in [0, 1].")
+        if self.mix is not None:
+            raise ValueError(f"NashMD(mix={self.mix}): the weight of the reference in the opponent must be in [0, 1].")
+        what = f"the weight of the reference in the opponent, eta beta, is {float(np.max(mix)):g}, above 1"
+        warnings.warn(f"NashMD(eta={eta}): {what}; the paper's bound needs eta up to 1 / beta.", StepSizeWarning, 5)

@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     import xarray
 
 
-def read_arrays(path: str | os.PathLike[str]) -> xarray.Dataset:
-    """The arrays of a saved sweep or result; raises `ValueError` for a file that is not netCDF."""
-    import xarray
-
-    try:
-        with xarray.open_dataset(path, engine="h5netcdf") as data:
-            return data.load()
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError):
-        raise ValueError(f"{path}: cannot be read as netCDF; give what Result.save or Sweep.save wrote.") from None
-
-
 class Sweep:
     """The runs of a sweep, in an `xarray.Dataset`.
 
@@ -91,7 +78,9 @@ class Sweep:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sweep:
         """Read what `save` wrote; raises `ValueError` for any other file."""
-        data = read_arrays(path)
+        from nashpo.netcdf import open_netcdf
+
+        data = open_netcdf(path)
         if data.attrs.get("kind") != "sweep":
             raise ValueError(f"{path}: not a sweep; nashpo.Result.load reads a single run.")
         return cls(data)
