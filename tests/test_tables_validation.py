@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,3 +190,11 @@ def test_a_masked_entry_is_a_missing_one():
     table = np.ma.masked_array([[0.5, 0.9], [0.1, 0.5]], [[False, True], [False, False]])
     with pytest.raises(ValueError, match=r"P\[0, 1\] is NaN"):
         validate(table)
+
+
+def test_a_frame_whose_rows_are_not_in_the_order_of_its_columns_is_refused():
+    numbers, names = [[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], ["a", "b", "c"]
+    for frame in (pd.DataFrame(numbers), pd.DataFrame(numbers, names, names), pd.DataFrame(numbers, columns=names)):
+        assert validate(frame).tolist() == numbers
+    with pytest.raises(ValueError, match=r"the rows of the DataFrame are \['c', 'a', 'b'\].*from_dataframe"):
+        validate(pd.DataFrame(numbers, ["c", "a", "b"], names))
