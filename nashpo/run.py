@@ -23,6 +23,7 @@ from nashpo.results import Result
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.typing import Array, Key, Scalar
+from nashpo.validation.keys import seed
 
 Metric = Callable[[Game, Any], Scalar]
 MOST_STEPS = 2**30
@@ -123,7 +124,7 @@ class Plan(NamedTuple):
 
 def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics) -> Plan:
     """Check the arguments of `solve` and bring them into the form that is compiled."""
-    steps, every = whole_number("steps", steps, 0, MOST_STEPS), min(whole_number("every", every, 1), MOST_STEPS)
+    steps, every = step_counts(steps, every)
     if tol is not None and not (np.ndim(tol) == 0 and np.isreal(tol) and tol >= 0):
         raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
     if tol is not None and not enumerable_game(game):
@@ -222,14 +223,12 @@ def _name(metric: Any) -> str:
 
 
 def _seed(key: Key | int | None) -> Any:
-    if key is None or isinstance(key, int):
-        if not 0 <= (key or 0) < 2**32:
-            raise ValueError(f"key={key}: a whole number is a seed from 0 to 2**32 - 1.")
-        return np.uint32(key or 0)
-    kind = getattr(key, "dtype", None)
-    if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key) and np.shape(key) == ():
+    if key is None or isinstance(key, int | np.integer):
+        return seed(0 if key is None else key)
+    kind, shape = getattr(key, "dtype", np.dtype(object)), np.shape(key)
+    if shape == () and (jnp.issubdtype(kind, jax.dtypes.prng_key) or jnp.issubdtype(kind, jnp.integer)):
         return key
-    if kind != np.uint32 or np.shape(key) != (2,):
+    if kind != np.uint32 or shape != (2,):
         raise ValueError(f"key={key!r}: give a whole number, or one key of jax.random.key.")
     return jax.random.wrap_key_data(key)
 
@@ -245,6 +244,11 @@ def whole_number(name: str, value: int, least: int, most: int | None = None) -> 
     if most is not None and count > most:
         raise ValueError(f"{name}={count}: must be at most {most}.")
     return count
+
+
+def step_counts(steps: int, every: int) -> tuple[int, int]:
+    """How many steps a run takes and after how many it is measured; a sentence about what cannot be counted."""
+    return whole_number("steps", steps, 0, MOST_STEPS), min(whole_number("every", every, 1), MOST_STEPS)
 
 
 def _start(game: Game, start: Any) -> EnumerablePolicy:

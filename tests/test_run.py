@@ -1,6 +1,7 @@
 """solve and drive: stopping, measuring, refusing, failing."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import GAMES, interior_table, random_table
@@ -179,6 +180,8 @@ def test_a_run_starts_from_a_result_an_equilibrium_or_one_row_for_every_prompt()
 def test_a_key_of_the_old_kind_and_no_metrics_run():
     old, new = (nashpo.solve(game(), EGPO(1.0), steps=2, key=make(3)) for make in (jax.random.PRNGKey, jax.random.key))
     np.testing.assert_array_equal(old.policy.probs(), new.policy.probs())
+    for seed in (np.int64(3), np.uint32(3), jnp.asarray(3)):
+        assert nashpo.solve(game(), EGPO(1.0), steps=2, key=seed).steps == 2
     assert set(nashpo.solve(game(), EGPO(1.0), steps=2, metrics=None).trace) == {"step", "duality_gap"}
 
 

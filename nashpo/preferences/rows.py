@@ -8,6 +8,7 @@ import numpy as np
 
 from nashpo.tables.matches import LEFT_WORDS, RIGHT_WORDS
 from nashpo.typing import Key
+from nashpo.validation.keys import seed
 from nashpo.validation.wording import numeric
 
 
@@ -19,9 +20,7 @@ def as_key(key: Key | int) -> Key:
     """
     if not isinstance(key, int | np.integer):
         return key
-    if not 0 <= key < 2**32:
-        raise ValueError(f"key={key}: a whole number is a seed from 0 to 2**32 - 1.")
-    return jax.random.key(np.uint32(key))
+    return jax.random.key(seed(key))
 
 
 def random(key: Key | int) -> np.random.Generator:

@@ -14,7 +14,7 @@ from nashpo.learners.base import Learner
 from nashpo.metrics import payoff_bound
 from nashpo.policies.base import Policy
 from nashpo.policies.tabular import Tabular
-from nashpo.run import MOST_STEPS, Metric, as_solver, check_start, named_metrics, whole_number
+from nashpo.run import Metric, as_solver, check_start, named_metrics, step_counts
 from nashpo.signature import annotations
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
@@ -68,7 +68,7 @@ def sweep(
     >>> dict(found.data["final_gap"].sizes)
     {'solver': 1, 'game': 1, 'beta': 2, 'eta': 2, 'seed': 1}
     """
-    steps, every = whole_number("steps", steps, 0, MOST_STEPS), min(whole_number("every", every, 1), MOST_STEPS)
+    steps, every = step_counts(steps, every)
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
     if not memory > 0:
