@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nashpo.typing import Array
+from nashpo.validation.items import frame_items
 
 _SMALL = 1e-12
 """Margins up to this are ties: rounding of a table, not a preference."""
@@ -62,6 +63,7 @@ def margins(P: Array, value: float = 0.5) -> np.ndarray:
     >>> margins([[0.5, 0.75], [0.25, 0.5]]).tolist()
     [[0.0, 0.25], [-0.25, 0.0]]
     """
+    frame_items(P)
     M = np.asarray(P, float) - value
     if M.ndim != 2 or M.shape[0] != M.shape[1] or not M.size:
         raise ValueError(f"P has shape {M.shape}: describe one square table [A, A]; take one prompt of several.")

@@ -18,6 +18,7 @@ from nashpo.policies.tabular import Tabular
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Scale
 from nashpo.validation import validate, validate_distribution, validate_items
+from nashpo.validation.items import frame_items
 from nashpo.validation.wording import numeric
 
 
@@ -53,8 +54,8 @@ class Game:
 
         `beta >= 0` is the weight of the KL penalty, `reference` the probabilities `[A]` or `[X, A]`, or the policy, it
         is measured from (uniform if None), `prompts` the weights `[X]` of the prompts (equal if None), `items` the
-        names of the responses. With `scale="score"` the table holds log-odds, `P + P^T = 0`. Arrays stay in the
-        library (NumPy or JAX) and precision in which they come.
+        names of the responses (a DataFrame's if None). With `scale="score"` the table holds log-odds, `P + P^T = 0`.
+        Arrays stay in the library (NumPy or JAX) and precision in which they come.
 
         Raises `ValueError`, naming the row and column, for a table that is not square, not constant-sum, not
         finite or out of range, a reference without full support, or names that do not fit.
@@ -63,7 +64,8 @@ class Game:
         >>> game.shape
         (1, 2)
         """
-        items = None if items is None else validate_items(items, np.shape(P)[-1] if np.ndim(P) else 0)
+        if (items := frame_items(P, items)) is not None:
+            items = validate_items(items, np.shape(P)[-1] if np.ndim(P) else 0)
         table = P if isinstance(P, Tracer) else _like(P, validate(P, items=items, scale=scale))
         table = table[None] if table.ndim == 2 else table
         return cls._of(Table(table, scale=scale), beta, reference, prompts, items)

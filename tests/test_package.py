@@ -24,9 +24,9 @@ FOLDERS = {"nashpo": ROOT / "nashpo", "nashpo_games": ROOT / "games" / "nashpo_g
 FLOORS = (
     {"struct", "exact", "catalog", "files", "lazy", "nearest", "netcdf", "reproduction", "signature"},
     {"typing"},
-    {"logspace", "blame", "describe", "fingerprint"},
+    {"logspace", "blame", "fingerprint"},
     {"validation"},
-    {"policies", "stage"},
+    {"policies", "stage", "describe"},
     {"oracles", "solver"},
     {"game"},
     {"metrics", "results", "tables", "players", "maxmin"},

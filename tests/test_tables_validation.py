@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nashpo.tables import PreferenceTable, validate, validate_distribution, validate_items
+import nashpo
+from nashpo.describe import describe
+from nashpo.tables import PreferenceTable, from_wins, validate, validate_distribution, validate_items
 
 
 @st.composite
@@ -198,3 +200,33 @@ def test_a_frame_whose_rows_are_not_in_the_order_of_its_columns_is_refused():
         assert validate(frame).tolist() == numbers
     with pytest.raises(ValueError, match=r"the rows of the DataFrame are \['c', 'a', 'b'\].*from_dataframe"):
         validate(pd.DataFrame(numbers, ["c", "a", "b"], names))
+
+
+def test_the_names_of_a_frame_are_kept():
+    names = ["tea", "milk", "rum"]
+    frame = pd.DataFrame([[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], names, names)
+    wins = pd.DataFrame([[0, 3, 1], [1, 0, 2], [1, 0, 0]], names, names)
+    assert nashpo.Game.from_table(frame).items == PreferenceTable(frame).items == tuple(names)
+    assert from_wins(wins).items == from_wins(wins, draws=wins + wins.T).items == tuple(names)
+    assert nashpo.Game.from_table(frame, items=["a", "b", "c"]).items == ("a", "b", "c")
+    assert nashpo.Game.from_table(pd.DataFrame(frame.to_numpy())).items is None
+    numbered = pd.DataFrame(frame.to_numpy(), [2010, 2011, 2012], [2010, 2011, 2012])
+    assert nashpo.Game.from_table(numbered).items == ("2010", "2011", "2012")
+
+
+def test_labels_in_another_order_than_the_items_are_refused():
+    names, swapped = ["tea", "milk", "rum"], ["milk", "tea", "rum"]
+    frame = pd.DataFrame([[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]], names, names)
+    wins = pd.DataFrame([[0, 3, 1], [1, 0, 2], [1, 0, 0]], names, names)
+    for wrong in (lambda: from_wins(wins.loc[swapped]), lambda: describe(frame.loc[swapped])):
+        with pytest.raises(ValueError, match=r"the rows of the DataFrame are \['milk', 'tea', 'rum'\]"):
+            wrong()
+    with pytest.raises(ValueError, match=r"the columns of draws are .* use one header"):
+        from_wins(wins, draws=(wins + wins.T).loc[swapped, swapped])
+    with pytest.raises(ValueError, match=r"the columns of the DataFrame are in the order .* put both in one order"):
+        nashpo.Game.from_table(frame, items=swapped)
+    reference = pd.Series([0.5, 0.3, 0.2], swapped)
+    with pytest.raises(ValueError, match=r"the labels of reference are in the order .* put both in one order"):
+        nashpo.Game.from_table(frame, reference=reference)
+    kept = nashpo.Game.from_table(frame, reference=reference[names])
+    np.testing.assert_allclose(kept.reference.probs(), [[0.3, 0.5, 0.2]])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.validation import validate, validate_distribution, validate_items
+from nashpo.validation.items import frame_items
 
 if TYPE_CHECKING:
     from nashpo.typing import Scale
@@ -20,7 +21,7 @@ class PreferenceTable:
 
     Args:
         P: `[A, A]`, or `[X, A, A]` with one table per prompt; stored in float64.
-        items: the A item names; default `("0", "1", ...)`.
+        items: the A item names; default: the columns of a DataFrame, else `("0", "1", ...)`.
         reference: probabilities `[A]` or `[X, A]`, where the source had them.
         prompts: weights `[X]`, where the source had them.
         beta: KL weight, where the source had one.
@@ -47,7 +48,7 @@ class PreferenceTable:
 
     def __post_init__(self) -> None:
         """Check every field and store it in its final form."""
-        names = self.items if len(self.items) else None
+        names = frame_items(self.P, self.items if len(self.items) else None, self.source)
         P = validate(self.P, names, self.scale, self.source)
         if P.dtype != np.float64:
             P = validate(P.astype(np.float64), names, self.scale, self.source)

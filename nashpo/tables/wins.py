@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nashpo.tables.table import PreferenceTable
+from nashpo.validation.items import frame_items
 
 Ties = Literal["half", "drop", "error"]
 Missing = Literal["half", "error"]
@@ -27,7 +28,7 @@ def from_wins(
     Args:
         wins: `[A, A]` (or `[X, A, A]`), how often i beat j; the diagonal is 0. Without `draws` a tie may
             already be counted as one half for each side.
-        items: the A names.
+        items: the A names; default: the columns of a DataFrame.
         draws: `[A, A]`, how often i and j tied (symmetric), or None.
         ties: what a draw is worth: `"half"` a win to each side, `"drop"` it is not counted, `"error"` if
             there is one. The last two need to see draws, so `"error"` also rejects fractional wins.
@@ -57,6 +58,12 @@ def from_wins(
     require_choice("missing", missing, ("half", "error"))
     if not (np.isfinite(prior) and prior >= 0):
         raise ValueError(f"prior is {prior}, but must be a finite number of pseudo-wins, 0 or more.")
+    items = frame_items(wins, items, source)
+    names = frame_items(draws, None, source)
+    if names is not None and items is not None and tuple(names) != tuple(items):
+        raise ValueError(
+            f"{at}the columns of draws are {list(names)[:3]}..., not {list(items)[:3]}...: use one header."
+        )
     counts = _counts(wins, "wins", items, at)
     tied = _draws(draws, counts, ties, items, at)
     if ties == "half":

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from nashpo.validation.items import check_order
 from nashpo.validation.wording import TOLERANCE, cell, numeric
 
 
@@ -31,7 +32,8 @@ def validate_distribution(
         1e-5 in float32) are normalised.
 
     Raises:
-        ValueError: wrong shape, NaN, a negative or zero entry (named), or a sum other than 1.
+        ValueError: wrong shape, NaN, a negative or zero entry (named), a sum other than 1, or a pandas Series or
+            DataFrame whose labels are the items in another order.
 
     >>> validate_distribution([0.25, 0.75], "reference", (1, 2))
     array([[0.25, 0.75]])
@@ -41,6 +43,9 @@ def validate_distribution(
     ValueError: reference[0] = 0 ('tea') has no mass: give every action positive probability, or drop \
 the action.
     """
+    labels = p.columns if hasattr(p, "columns") else p.index if hasattr(p, "iloc") else None
+    if labels is not None and items is not None:
+        check_order(list(labels), items, f"the labels of {name}")
     array = numeric(p, None, name)
     if array.shape != shape and array.shape != shape[1:]:
         expected = str(shape) if len(shape) == 1 else f"{shape[1:]} or {shape}"

@@ -1,8 +1,53 @@
 """Item names."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from nashpo.validation.wording import at
+
+
+def frame_items(P: Any, items: Sequence[str] | None = None, source: str | None = None) -> Sequence[str] | None:
+    """The names of the items of `P`: `items` where given, else the columns of a DataFrame, else None.
+
+    Columns that are only numbered, 0, 1, 2, ..., are no names.
+
+    Raises:
+        ValueError: the rows of a DataFrame are not in the order of its columns, or `items` are its columns in another.
+
+    >>> import pandas as pd
+    >>> frame_items(pd.DataFrame([[0.5, 0.9], [0.1, 0.5]], columns=["tea", "coffee"]))
+    ('tea', 'coffee')
+    """
+    if not (hasattr(P, "index") and hasattr(P, "columns")):
+        return items
+    rows, columns = list(P.index), list(P.columns)
+    if rows != columns and rows != list(range(len(rows))):
+        raise ValueError(
+            f"{at(source)}the rows of the DataFrame are {rows[:3]}..., its columns {columns[:3]}...: give both the "
+            "same names in one order, or let nashpo.tables.from_dataframe sort them."
+        )
+    names = None if columns == list(range(len(columns))) else tuple(map(str, columns))
+    if items is None or names is None:
+        return names if items is None else items
+    check_order(names, items, f"{at(source)}the columns of the DataFrame")
+    return items
+
+
+def check_order(labels: Sequence[object], items: Sequence[str], what: str) -> None:
+    """Raise `ValueError` where labels are the items in another order: only numbers are taken from what they label.
+
+    >>> check_order(["milk", "rum"], ["tea", "coffee"], "the columns")
+    >>> check_order(["coffee", "tea"], ["tea", "coffee"], "the columns")
+    Traceback (most recent call last):
+        ...
+    ValueError: the columns are in the order ['coffee', 'tea']..., the items in the order ['tea', 'coffee']...: put \
+both in one order.
+    """
+    found, wanted = [str(label) for label in labels], list(items)
+    if found != wanted and sorted(found) == sorted(wanted):
+        raise ValueError(
+            f"{what} are in the order {found[:3]}..., the items in the order {wanted[:3]}...: put both in one order."
+        )
 
 
 def validate_items(items: Sequence[str], count: int, source: str | None = None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from nashpo.validation.items import frame_items
 from nashpo.validation.wording import at, cell, numeric, pair, tolerance
 
 
@@ -30,7 +31,8 @@ def validate(
         1e-6 in float64, 1e-5 in float32, 1e-3 in float16, 1e-2 in bfloat16) are made exact, `P <- (P + 1 - P^T) / 2`.
 
     Raises:
-        ValueError: the table is not square, empty, not numeric, not finite, out of range or not constant-sum.
+        ValueError: the table is not square, empty, not numeric, not finite, out of range or not constant-sum;
+            a DataFrame's rows are in another order than its columns, or these than `items`.
 
     >>> validate([[0.5, 1.0], [0.0, 0.5]])
     array([[0.5, 1. ],
@@ -41,7 +43,7 @@ def validate(
     ValueError: P[0, 1] + P[1, 0] = 1.2 (row 'tea' against column 'coffee'), but both must sum to 1: correct \
 one of the two, or average them with P = (P + 1 - P.T) / 2.
     """
-    _check_order(P, source)
+    frame_items(P, items, source)
     table = numeric(P, source)
     _check_shape(table, source)
     if scale not in ("probability", "score"):
@@ -54,18 +56,6 @@ one of the two, or average them with P = (P + 1 - P.T) / 2.
         if (total == 1).all() and table.min() >= 0:
             return table
         return _repair_probabilities(table, mirrored, tolerance(P), items, source)
-
-
-def _check_order(P: Any, source: str | None) -> None:
-    """Raise for a DataFrame whose rows are not in the order of its columns: only the numbers are taken from it."""
-    if not (hasattr(P, "index") and hasattr(P, "columns")):
-        return
-    rows, columns = list(P.index), list(P.columns)
-    if rows != columns and rows != list(range(len(rows))):
-        raise ValueError(
-            f"{at(source)}the rows of the DataFrame are {rows[:3]}..., its columns {columns[:3]}...: put both in one "
-            "order, or let nashpo.tables.from_dataframe do it, which keeps the names too."
-        )
 
 
 def _check_shape(table: np.ndarray, source: str | None) -> None:
