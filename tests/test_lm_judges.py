@@ -404,6 +404,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.lock, self.requests, self.replies = threading.Lock(), [], []
+        self.released = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/compare"
 
 
@@ -414,6 +415,7 @@ def server(monkeypatch):
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
+    server.released.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -454,7 +456,10 @@ class TestRemote:
         "reply",
         [
             (503, "", {}),
+            (529, "", {}),
             (429, "", {"Retry-After": "0"}),
+            (429, "", {"Retry-After": "\u00b2"}),
+            (200, "[" * 100_000, {}),
             (200, "not json", {}),
             (200, '{"probabilities": [NaN]}', {}),
             (200, '{"probabilities": []}', {}),
@@ -474,6 +479,7 @@ class TestRemote:
             ((500, "", {}), "failed 3 times; last: status 500"),
             ((200, '{"probabilities": [NaN]}', {}), r"failed 3 times; last: .* says nan of pair 0 \(prompt 'Say some"),
             ((200, '{"probabilities": [0.5, 0.5]}', {}), "failed 3 times; last: .* returns 2 numbers for 1 pairs"),
+            ((200, "<html>busy", {}), "failed 3 times; last: .* replies '<html>busy', which is no JSON"),
         ],
     )
     def test_a_lasting_failure(self, server, reply, message):
@@ -503,6 +509,30 @@ class TestRemote:
             port = free.server_port
         with pytest.raises(JudgeError, match=r"failed 2 times; last: .*[Cc]onnection refused"):
             Remote(f"http://127.0.0.1:{port}/", retries=1, wait=0).compare(["p"], ["a"], ["b"])
+
+    def test_an_answer_that_comes_drop_by_drop_is_late_too(self, server, monkeypatch):
+        def drip(handler):
+            handler.send_response(200)
+            handler.end_headers()
+            while not server.released.wait(0.02):
+                handler.wfile.write(b" ")
+
+        monkeypatch.setattr(Handler, "do_POST", drip)
+        with pytest.raises(JudgeError, match=r"failed once; last: timed out\."):
+            Remote(server.url, symmetrise=False, timeout=0.1, retries=0).compare(["p"], ["a"], ["b"])
+
+    def test_ctrl_c_does_not_wait_for_a_server_that_hangs(self, server, monkeypatch):
+        ended, main = [], threading.get_ident()
+
+        def hang(handler):
+            signal.pthread_kill(main, signal.SIGINT)
+            server.released.wait(2)
+            ended.append(handler)
+
+        monkeypatch.setattr(Handler, "do_POST", hang)
+        with pytest.raises(KeyboardInterrupt):
+            Remote(server.url, symmetrise=False, retries=0).compare(["p"], ["a"], ["b"])
+        assert not ended
 
     def test_cached_and_far_away(self, server, tmp_path):
         for _ in range(2):

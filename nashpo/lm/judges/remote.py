@@ -7,8 +7,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from nashpo.lm.text import Prompt
 
 _LONGEST = 60.0
 """Seconds between two tries at most."""
-_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-"""Answers after which it is worth to ask again."""
+_AGAIN = {408, 425, 429}
+"""Answers after which it is worth to ask again, beside the server's own failures (5xx)."""
 
 
 class Remote:
@@ -29,9 +29,10 @@ class Remote:
         reply      {"probabilities": [P(left is preferred), ...]}
 
     Pairs are sent `batch` at a time by `workers` threads, in both orders if `symmetrise`, each order in a request of
-    its own. A request that times out, is refused for the moment (status 408, 425, 429, 5xx) or answered with something
-    that is no list of win probabilities is repeated up to `retries` times, after `wait`, `2 wait`, `4 wait`, ...
-    seconds or as many as the server asks for, a minute at most. Other refusals and redirections are final.
+    its own. A request that is not answered within `timeout` seconds, is refused for the moment (status 408, 425, 429,
+    5xx) or answered with something that is no list of win probabilities is repeated up to `retries` times, after
+    `wait`, `2 wait`, `4 wait`, ... seconds or as many as the server asks for, a minute at most. Other refusals and
+    redirections are final.
 
     `key` names the environment variable that holds the secret sent as `Authorization: Bearer ...`; it is read at each
     request and kept nowhere. `headers` are sent as they are.
@@ -86,8 +87,9 @@ class Remote:
         work = [(prompts[rows], a[rows], b[rows], headers) for a, b in orders for rows in batches]
         if not work:
             return np.zeros(0)
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="judge") as pool:
-            said = np.concatenate(list(pool.map(lambda columns: self._ask(*columns), work)))
+        # These threads are daemons: whoever is interrupted does not wait for a server that hangs.
+        with ThreadPool(min(self.workers, len(work))) as pool:
+            said = np.concatenate(list(pool.imap(lambda columns: self._ask(*columns), work)))
         if not self.symmetrise:
             return said
         forward, backward = np.split(said, 2)
@@ -123,7 +125,7 @@ class Remote:
             except urllib.error.HTTPError as error:
                 with error:
                     reason, pause = f"status {error.code}", _asked_pause(error)
-                if error.code not in _AGAIN:
+                if error.code not in _AGAIN and error.code < 500:
                     raise JudgeError(f"the judge {self.name} refuses the request ({reason}).") from None
             except JudgeError as error:
                 reason = str(error).rstrip(".")
@@ -136,7 +138,11 @@ class Remote:
 
     def _verdicts(self, reply: bytes) -> list[Any]:
         """The numbers in a reply."""
-        content = json.loads(reply)
+        try:
+            content = json.loads(reply)
+        except (ValueError, RecursionError):
+            shown = reply[:40].decode(errors="replace")
+            raise JudgeError(f"the judge {self.name} replies {shown!r}, which is no JSON.") from None
         found = content.get("probabilities") if isinstance(content, dict) else content
         if not isinstance(found, list):
             raise JudgeError(f'the judge {self.name} must reply {{"probabilities": [...]}}.')
@@ -153,11 +159,16 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 def _reply(url: str, body: bytes, headers: dict[str, str], timeout: float) -> bytes:
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")
+    until, found = time.monotonic() + timeout, []
     with urllib.request.build_opener(_Stay).open(request, timeout=timeout) as reply:
-        return reply.read()
+        while piece := reply.read1(2**16):
+            found.append(piece)
+            if time.monotonic() > until:  # the socket's own limit is one of silence
+                raise TimeoutError("timed out")
+    return b"".join(found)
 
 
 def _asked_pause(error: urllib.error.HTTPError) -> float:
     """The seconds that a server asks to wait."""
     asked = error.headers.get("Retry-After") or "" if error.headers else ""
-    return float(asked) if asked.isdigit() else 0.0
+    return float(asked) if asked.isdecimal() else 0.0
