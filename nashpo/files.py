@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -85,8 +86,11 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def uninterrupted(*, patient: bool = False) -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block; a second one breaks into it unless it is `patient`."""
+def uninterrupted(*, patient: bool = False, notice: str | None = None) -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block; a second one breaks into it unless it is `patient`.
+
+    `notice` is said on stderr at the first one.
+    """
     usual = signal.getsignal(signal.SIGINT)
     if usual is None or threading.current_thread() is not threading.main_thread():
         yield
@@ -96,6 +100,8 @@ def uninterrupted(*, patient: bool = False) -> Iterator[None]:
     def wait(number, frame):
         if waiting and not patient:
             raise KeyboardInterrupt
+        if notice is not None and not waiting:
+            print(notice, file=sys.stderr, flush=True)
         waiting.append(number)
 
     signal.signal(signal.SIGINT, wait)

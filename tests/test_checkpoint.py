@@ -324,14 +324,15 @@ def test_ctrl_c_during_a_save_waits_for_its_end(folder, monkeypatch, expected):
 
 
 @pytest.mark.parametrize("patient", [False, True])
-def test_a_second_ctrl_c_breaks_into_a_segment_but_not_into_a_save(patient):
+def test_a_second_ctrl_c_breaks_into_a_segment_but_not_into_a_save(patient, capsys):
     reached = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted(patient=patient):
+    with pytest.raises(KeyboardInterrupt), uninterrupted(patient=patient, notice="once"):
         signal.raise_signal(signal.SIGINT)
         reached.append("first")
         signal.raise_signal(signal.SIGINT)
         reached.append("second")
     assert reached == ["first", "second"][: 1 + patient]
+    assert capsys.readouterr().err == "once\n"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

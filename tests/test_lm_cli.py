@@ -164,6 +164,7 @@ def prefer(prompts, left, right):
     config.write_text(config.read_text().replace("every = 2", "every = 0").replace('"inpo"', '"spo"'))
     code, _, err = run("train", config, "--folder", "stopped")
     assert code == 130
+    assert err.startswith("nashpo: interrupted; the step is finished and saved first. Ctrl-C again does not wait for")
     assert err.endswith(
         "interrupted; step 1 of 3 is saved in " + f"{Path('stopped').absolute()}. "
         "The same command goes on from there.\n"

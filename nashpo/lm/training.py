@@ -28,6 +28,8 @@ from nashpo.typing import Key
 _REFERENCE, _MEASUREMENT = 2**32 - 1, 2**32 - 2
 """What is drawn with other keys than those of steps."""
 
+_NOTICE = "nashpo: interrupted; the step is finished and saved first. Ctrl-C again does not wait for it."
+
 Callback = Callable[["Trained"], Any]
 """Called after every step with the run so far; `True` stops it."""
 
@@ -132,7 +134,7 @@ def _train(
 
     while done < steps:
         try:
-            with uninterrupted():
+            with uninterrupted(notice=_NOTICE):
                 new, row, said = run.step(state, done)
                 measured, new_rivals = run.measure(new, rivals, done + 1)
                 state, rivals, done = new, new_rivals, done + 1
