@@ -190,6 +190,7 @@ def test_solve_does_not_replace_the_table_that_it_reads(capsys, tmp_path):
         ("item,probability\nrock,half\n", "line 2: probability is 'half', not a number"),
         ("item,probability\nrock,0.5\n", "probability sums to 0.5, but must sum to 1"),
         ("name,p\nrock,1\n", "needs the columns item and probability (found: name, p)"),
+        (" ", "the file is empty; a policy is a CSV with the columns item and probability, or a JSON"),
         ("item,probability\nrock,1.5\npaper,-0.5\n", "('paper') is not a probability"),
     ],
 )
@@ -197,6 +198,11 @@ def test_mistakes_in_a_policy_are_named(content, message, capsys, tmp_path):
     (tmp_path / "p.csv").write_text(content)
     code, _, err = run(capsys, "verify", GAME, "p.csv")
     assert code == 2 and err.startswith("nashpo: p.csv: ") and message in err
+
+
+def test_an_infinite_beta_of_a_policy_is_refused(capsys, tmp_path):
+    (tmp_path / "p.json").write_text('{"beta": Infinity, "policy": [{"item": "rock", "probability": 1}]}')
+    assert "p.json: beta is inf, not a finite number" in run(capsys, "verify", GAME, "p.json")[2]
 
 
 def test_a_reference_without_mass_is_refused(capsys, tmp_path):

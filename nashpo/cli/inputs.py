@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from nashpo.validation import validate_distribution
 
 BETA = 0.1
 """The KL weight of a game whose file says none."""
+POLICY = 'a policy is a CSV with the columns item and probability, or a JSON like {"item": probability, ...}'
 
 
 def load_game(
@@ -89,11 +91,11 @@ def load_policy(path: str, game: Game) -> PolicyFile:
     """
     file = Path(path)
     if file.suffix.lower() == ".json":
-        rows, beta = _from_json(read_text(file), path)
+        rows, beta = _from_json(read_text(file, POLICY), path)
     else:
-        rows, beta = _from_csv(read_text(file), path), None
-    if beta is not None and (isinstance(beta, bool) or not isinstance(beta, int | float) or not beta >= 0):
-        raise ValueError(f"{path}: beta is {beta!r}, not a number that is at least 0.")
+        rows, beta = _from_csv(read_text(file, POLICY), path), None
+    if beta is not None and (isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < math.inf):
+        raise ValueError(f"{path}: beta is {beta!r}, not a finite number that is at least 0.")
     said = bool(rows) and all(row.get("reference") not in (None, "") for _, row in rows)
     return PolicyFile(
         _column(rows, game, path, "probability"), beta, _column(rows, game, path, "reference") if said else None

@@ -1,5 +1,6 @@
 """`nashpo verify`: the gap of a policy that somebody else computed."""
 
+import dataclasses
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -52,14 +53,14 @@ def run(arguments: Sequence[str]) -> int:
     prepare()
     from nashpo.cli.inputs import load_game, load_policy
     from nashpo.cli.report import certify, standing
-    from nashpo.game import Game
     from nashpo.policies import Tabular
 
     game = load_game(options.table, options.beta, options.reference, reading(options))
     found = load_policy(options.policy, game)
-    beta = game.beta if options.beta is not None or found.beta is None else found.beta
-    reference = game.reference if options.reference is not None or found.reference is None else found.reference
-    game = Game.from_oracle(game.oracle, beta, reference, game.prompts, game.items)
+    if options.beta is None and found.beta is not None:
+        game = dataclasses.replace(game, beta=float(found.beta))
+    if options.reference is None and found.reference is not None:
+        game = dataclasses.replace(game, reference=Tabular.from_probs(found.reference))
     now = standing(game, Tabular.from_probs(found.probs))
     certificate = None if options.no_certificate else certify(game, now.policy)
     document = _document(options, game, now)

@@ -11,13 +11,14 @@ from nashpo.validation import validate_items
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 
 LAYOUT = "a table starts with the line item,<item 1>,...,<item n>"
+"""What a file of a table should look like, for messages."""
 
 Row = tuple[int, list[str]]
 """Line number (from 1) and cells."""
 
 
-def read_text(path: Path) -> str:
-    """The text of a file; a byte order mark is dropped.
+def read_text(path: Path, layout: str = LAYOUT) -> str:
+    """The text of a file; a byte order mark is dropped. `layout` says what should be in it.
 
     Raises:
         ValueError: the file is missing, a folder, empty or not UTF-8.
@@ -27,9 +28,9 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; check the path (current folder: {Path.cwd()}).") from None
     except IsADirectoryError:
-        raise ValueError(f"{path}: is a folder, not a table; give the path of a file.") from None
+        raise ValueError(f"{path}: is a folder; give the path of a file.") from None
     if not raw.strip():
-        raise ValueError(f"{path}: the file is empty; {LAYOUT}.")
+        raise ValueError(f"{path}: the file is empty; {layout}.")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
