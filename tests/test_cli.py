@@ -45,6 +45,17 @@ def test_help_of_a_command_fits_a_terminal(command, capsys, monkeypatch):
     assert max(map(len, out.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("command", ["", *(name for name in COMMANDS if name != "lm")])
+def test_summaries_are_broken_between_words_on_a_narrow_terminal(command, capsys, monkeypatch):
+    texts = []
+    for columns in ("400", "60"):
+        monkeypatch.setenv("COLUMNS", columns)
+        out = run(capsys, *filter(None, [command]), "--help")[1]
+        texts.append(out.split("\noptions:")[0] if command else out.split("commands:\n")[1].split("\n\n")[0])
+    assert texts[0].split() == texts[1].split()
+    assert max(map(len, texts[1].splitlines())) <= 60
+
+
 def test_help_needs_no_jax():
     script = "import sys; from nashpo.cli import main; main(['solve', '--help']); sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0

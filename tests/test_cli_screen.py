@@ -51,6 +51,22 @@ def test_names_cannot_steer_the_terminal(capsys, monkeypatch):
     assert len(lines) == 3 and lines[1].startswith("a?[31m ") and lines[2].startswith("b?c ")
 
 
+def test_settings_are_broken_after_commas_and_summaries_between_words(capsys, monkeypatch):
+    name = "goal_cycle:rock=0.8,paper=0.65,scissors=0.75,horizon=4,prompts=1"
+    monkeypatch.setenv("COLUMNS", "30")
+    Screen().entry(name, "three goals that beat each other in a circle")
+    assert capsys.readouterr().out.splitlines() == [
+        "goal_cycle:rock=0.8,",
+        "    paper=0.65,scissors=0.75,",
+        "    horizon=4,prompts=1",
+        "  three goals that beat each",
+        "  other in a circle",
+    ]
+    monkeypatch.delenv("COLUMNS")
+    Screen().entry(name, "words " * 40)
+    assert capsys.readouterr().out.splitlines()[0] == name
+
+
 SCRIPT = """
 import numpy as np
 from nashpo.cli.screen import Column, Screen

@@ -89,7 +89,9 @@ def _guarded(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP.format(commands="\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())), end="")
+        from nashpo.cli.options import wrapped
+
+        print(HELP.format(commands="\n".join(wrapped(f"  {n:<9} {text}", 12) for n, text in COMMANDS.items())), end="")
         return OK if arguments else BAD_INPUT
     if arguments[0] == "--version":
         from nashpo import __version__

@@ -6,6 +6,8 @@ same but takes 0.3 s to import and read a command line, a tenth of what a whole 
 
 import argparse
 import math
+import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +68,10 @@ class Command:
 
     def _parser(self) -> argparse.ArgumentParser:
         usage = " ".join([f"nashpo {self.name}", *(o.metavar for o in self.positional), "[options]"])
-        places = "\n".join(f"  {o.metavar:<10} {o.help}" for o in self.positional)
+        places = "\n".join(wrapped(f"  {o.metavar:<10} {o.help}", 13) for o in self.positional)
         parser = _Parser(
             usage=usage,
-            description=f"{self.summary}\n\n{places}".rstrip(),
+            description=f"{wrapped(self.summary)}\n\n{places}".rstrip(),
             epilog=self.epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -154,6 +156,12 @@ def _joined(arguments: Sequence[str]) -> list[str]:
         else:
             words.append(word)
     return words
+
+
+def wrapped(line: str, indent: int = 0) -> str:
+    """A line of help, broken between words where the terminal ends; what follows is indented."""
+    width = max(20, shutil.get_terminal_size().columns - 2)
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def text(word: str) -> str:

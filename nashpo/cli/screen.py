@@ -1,7 +1,9 @@
 """What a terminal, narrow or wide, and what a pipe gets to see."""
 
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,9 +55,16 @@ class Screen:
         self._console.print(Text(_plain(text), style=style), soft_wrap=not self._fixed)
 
     def entry(self, name: str, text: str) -> None:
-        """A name, and under it what it is."""
-        self.line(name, "bold")
-        self.line(f"  {text}")
+        """A name, its settings broken after commas where they do not fit, and under it what it is."""
+        lines = [""]
+        for part in re.findall(r"[^,]*,|[^,]+$", name):
+            if self._fixed and lines[-1] and cell_len(lines[-1] + part) > self.width:
+                lines.append("    ")
+            lines[-1] += part
+        for line in lines:
+            self.line(line, "bold")
+        for line in textwrap.wrap(f"  {text}", self.width if self._fixed else len(text) + 2, subsequent_indent="  "):
+            self.line(line)
 
     def table(self, columns: Sequence[Column], bar: np.ndarray | None = None) -> None:
         """Columns side by side, as many as fit; `bar` (numbers >= 0) is drawn after the second column.
