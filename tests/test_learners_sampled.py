@@ -14,6 +14,7 @@ from scipy.stats import chisquare
 import nashpo
 from nashpo.learners import (
     Batch,
+    BestAgainstWorst,
     Extrapolate,
     Fresh,
     FromOpponent,
@@ -21,11 +22,20 @@ from nashpo.learners import (
     FromStart,
     Listed,
     Regression,
+    Replay,
     Sampled,
     Uniform,
 )
 from nashpo.learners.fitting import minibatch
-from nashpo.learners.losses import DPO, PairLabel, Pointwise, PolicyGradient, SoftLogistic, SquaredGains
+from nashpo.learners.losses import (
+    DPO,
+    PairLabel,
+    Pointwise,
+    PolicyGradient,
+    ProximalPolicyGradient,
+    SoftLogistic,
+    SquaredGains,
+)
 from nashpo.learners.losses.base import Samples, Terms
 from nashpo.learners.samplers import Scene, sample_blend
 from nashpo.metrics import Last
@@ -495,6 +505,14 @@ REFUSED_LEARNERS = {
     "no minibatch": (lambda: Sampled(0.1, minibatch=-1), r"Sampled\(minibatch=-1\)"),
     "a class": (lambda: Sampled(0.1, loss=PairLabel), r"Sampled\(loss=<class .*PairLabel'>\): give an instance"),
     "a name": (lambda: Sampled(0.1, sampler="start"), r"Sampled\(sampler='start'\): give an instance"),
+    "replay of what must be fresh": (
+        lambda: Sampled(0.1, loss=Pointwise(), replay=Replay()),
+        r"Sampled\(replay=Replay\): Pointwise reads responses of the policy that is trained one by one, and not resp",
+    ),
+    "pairs that nobody reads": (
+        lambda: Sampled(0.1, loss=PolicyGradient(), selection=BestAgainstWorst()),
+        r"Sampled\(selection=BestAgainstWorst\): PolicyGradient reads responses .* and not pairs; leave it out",
+    ),
     "no rivals": (lambda: Sampled(0.1, gains=Fresh(0)), r"Fresh\(count=0\): must be a whole number, at least 1"),
 }
 
@@ -535,6 +553,16 @@ REFUSED_RUNS = {
         Against(MIXED),
         lambda: Sampled(0.1, loss=PairLabel()),
         r"Sampled\(sampler=FromOpponent\(\)\): Against has an opponent with a negative weight",
+    ),
+    "another anchor than oneself": (
+        INPO(0.5),
+        lambda: Sampled(0.1, loss=ProximalPolicyGradient()),
+        r"Sampled\(loss=ProximalPolicyGradient\(\)\): INPO steps from another point than the policy that is trained",
+    ),
+    "batches of earlier fits": (
+        INPO(0.5),
+        lambda: Sampled(0.1, gains=Batch(), replay=Replay()),
+        "Batch: replayed responses would meet earlier policies; use Fresh gains, or no replay",
     ),
     "others than oneself": (
         EGPO(0.5),

@@ -77,6 +77,11 @@ class Batch:
     own: bool | None = static(default=None)
     laws: ClassVar[frozenset[str] | None] = frozenset({"opponent", "start"})
 
+    def check(self, learner: Any, game: Game) -> None:
+        """Refuse replay: responses of an earlier fit would meet each other and not the opponent."""
+        if learner.loss.reads == "gains" and learner.replay is not None:
+            raise ValueError("Batch: replayed responses would meet earlier policies; use Fresh gains, or no replay.")
+
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
         """`[B, K]`."""
         payoffs = compare_all(scene.game.oracle, key, prompts, responses, responses)

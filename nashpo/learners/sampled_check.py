@@ -94,6 +94,7 @@ any law, such as SquaredGains.
             f"{_name(learner)}(updates={learner.updates}): {type(learner.loss).__name__} is biased after the first "
             "step, when the responses are no longer those of the policy that is trained; take updates=1 and more steps."
         )
+    _check_heuristics(learner)
     fewest = 2 if hasattr(learner.gains, "own") else getattr(learner.loss, "fewest", 2)
     for name, least in (("responses", fewest), ("updates", 1), ("pool", 1)):
         check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), least)
@@ -101,6 +102,20 @@ any law, such as SquaredGains.
         if getattr(learner, name) is not None:
             check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), 1, ", or None for all")
     _check_mesh(learner.mesh)
+
+
+def _check_heuristics(learner: Any) -> None:
+    """Refuse replay where only responses of the policy itself are right, and a selection of pairs that nobody reads."""
+    loss, name = learner.loss, type(learner.loss).__name__
+    if loss.laws == {"start"}:
+        for field in ("selection", "replay"):
+            part = getattr(learner, field)
+            if part is not None:
+                what = "responses of earlier policies" if field == "replay" else "pairs"
+                raise ValueError(
+                    f"{_name(learner)}({field}={type(part).__name__}): {name} reads responses of the policy that is "
+                    f"trained one by one, and not {what}; leave it out, or use a loss on pairs, such as SquaredGains."
+                )
 
 
 def _check_mesh(mesh: Any) -> None:
@@ -175,6 +190,11 @@ def _check_stage(learner: Any, rule: str, stage: Stage) -> None:
         )
     if not stage.opponents:
         return
+    if getattr(loss, "anchored", False) and any(np.any(a != 0) for k, a in stage.anchor.items() if k != stage.start):
+        raise ValueError(
+            f"{_name(learner)}(loss={name}()): {rule} steps from another point than the policy that is trained, as "
+            f"with a KL penalty, and {name} is biased there; use SquaredGains, or a game with beta=0."
+        )
     law, gains = learner.sampler.law, learner.gains
     own = len(stage.opponents) == 1 and list(stage.opponents[0].blend) == [stage.start]
     needs_opponent = law == "opponent" or (loss.reads == "gains" and gains.laws is not None)

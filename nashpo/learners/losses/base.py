@@ -49,7 +49,8 @@ class Loss(Protocol):
 
     A loss may have `extra = (sampler, count)`: as many further responses to each prompt, the last ones, that are in no
     pair; `updates`, the most gradient steps it is right for; `fewest`, the fewest responses to a prompt (2 if it has
-    none); and `check(learner, game)`, which raises `ValueError` for settings that cannot be run.
+    none); `anchored = True`, where it is right for stages only that step from the policy that is trained; and
+    `check(learner, game)`, which raises `ValueError` for settings that cannot be run.
     """
 
     reads: ClassVar[str]

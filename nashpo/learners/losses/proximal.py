@@ -21,7 +21,8 @@ class ProximalPolicyGradient:
     self-play that matters: plain policy-gradient steps are multiplied by pi, so that what has become rare hardly comes
     back, and their average need not approach a minimax winner.
 
-    The anchor of the stage must be the policy that is trained, as in rules without KL penalty (SPO, arXiv:2401.04056).
+    The anchor of the stage must be the policy that is trained, as in rules without KL penalty (SPO, arXiv:2401.04056);
+    other rules are refused.
 
     >>> import nashpo
     >>> from nashpo.learners.gains import Batch
@@ -37,6 +38,7 @@ class ProximalPolicyGradient:
     paired: ClassVar[bool] = True
     laws: ClassVar[frozenset[str] | None] = frozenset({"start"})
     targets: ClassVar[frozenset[str] | None] = frozenset({"win_rate"})
+    anchored: ClassVar[bool] = True
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
