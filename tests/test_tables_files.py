@@ -288,6 +288,19 @@ def test_writing_says_what_it_cannot_do(tmp_path):
     scores = PreferenceTable([[0, 1], [-1, 0]], scale="score")
     with pytest.raises(ValueError, match="holds probabilities, not scores"):
         write_table(scores, tmp_path / "t.txt")
+    fair, half = [[0.5, 0.5], [0.5, 0.5]], [0.5, 0.5]
+    with pytest.raises(ValueError, match="a CSV holds no reference, and this table has one"):
+        write_table(PreferenceTable(fair, reference=half), tmp_path / "t.csv")
+    for table, lost in (
+        (PreferenceTable(fair, ["tea", "milk"]), "holds probabilities, not item names"),
+        (PreferenceTable(fair, reference=half), "holds probabilities, not a reference"),
+        (PreferenceTable([fair, fair], prompts=[0.25, 0.75]), "holds probabilities, not weights of prompts"),
+        (PreferenceTable([fair, fair], prompt_names=["easy", "2"]), "cannot hold the prompt name '2'"),
+        (PreferenceTable(fair, prompt_names=["two  spaces"]), "cannot hold the prompt name 'two  spaces'"),
+        (PreferenceTable(fair, prompt_names=[""]), "cannot hold the prompt name ''"),
+    ):
+        with pytest.raises(ValueError, match=lost):
+            write_table(table, tmp_path / "t.txt")
     assert os.listdir(tmp_path) == []
 
 

@@ -52,8 +52,24 @@ def parse_simulations(text: str, source: str) -> PreferenceTable:
     return PreferenceTable(P if len(tables) > 1 else P[0], beta=beta, prompt_names=names, source=source)
 
 
-def format_simulations(table: PreferenceTable) -> str:
-    """The text that the authors' reader and `parse_simulations` read back bit for bit."""
+def format_simulations(table: PreferenceTable, source: str) -> str:
+    """The text that the authors' reader and `parse_simulations` read back bit for bit.
+
+    Raises:
+        ValueError: the table has something that the format cannot hold, or names of prompts that look like numbers.
+    """
+    losses = {
+        "scores": table.scale != "probability",
+        "item names": tuple(table.items) != tuple(map(str, range(table.shape[1]))),
+        "a reference": table.reference is not None,
+        "weights of prompts": table.prompts is not None and len(set(table.prompts)) > 1,
+    }
+    lost = next((what for what, present in losses.items() if present), None)
+    if lost is not None:
+        raise ValueError(f"{source}: the simulations format holds probabilities, not {lost}; write .npz.")
+    for name in table.prompt_names or ():
+        if " ".join(name.split()) != name or _is_row(name.split(), table.shape[1]):
+            raise ValueError(f"{source}: the simulations format cannot hold the prompt name {name!r}; write .npz.")
     P = table.P if table.P.ndim == 3 else table.P[None]
     beta = float(table.beta or 0.0)
     lines = [f"{P.shape[0]} {P.shape[1]} {beta!r}"]

@@ -14,7 +14,7 @@ def write_table(table: PreferenceTable, path: str | Path) -> Path:
     """Write a table; the suffix says how. Every number is read back bit for bit.
 
     `.csv` is a labelled square (one prompt, no reference), `.npz` an archive with everything, `.txt` the text
-    format of the EGPO simulations. The file appears under its name when it is complete.
+    format of the EGPO simulations (no item names, no reference). The file appears under its name when it is complete.
 
     Returns:
         The path.
@@ -37,9 +37,7 @@ def write_table(table: PreferenceTable, path: str | Path) -> Path:
     if file.suffix == ".csv":
         return atomic_write(file, csv_text(table, str(path)).encode())
     if file.suffix == ".txt":
-        if table.scale != "probability":
-            raise ValueError(f"{path}: the simulations format holds probabilities, not scores; write .npz.")
-        return atomic_write(file, format_simulations(table).encode())
+        return atomic_write(file, format_simulations(table, str(path)).encode())
     raise ValueError(f"{path}: unknown suffix {file.suffix!r}; write .csv, .npz or .txt.")
 
 
@@ -47,6 +45,8 @@ def csv_text(table: PreferenceTable, source: str) -> str:
     """The labelled square: header `item,<item 1>,...`, then one row per item."""
     if table.P.ndim == 3 and table.P.shape[0] > 1:
         raise ValueError(f"{source}: a CSV holds one prompt, this table has {table.shape[0]}; write .npz.")
+    if table.reference is not None:
+        raise ValueError(f"{source}: a CSV holds no reference, and this table has one; write .npz.")
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     items = table.items
