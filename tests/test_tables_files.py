@@ -140,6 +140,17 @@ def test_bad_archives(tmp_path, file):
         read_table(saved(P=P, items=np.array(["a", None], object)))
     with pytest.raises(ValueError, match="scale is 'odds'"):
         read_table(saved(P=P, scale="odds"))
+    with pytest.raises(ValueError, match=r"x.npz: beta is \[0.1, 0.2\], but must be one number"):
+        read_table(saved(P=P, beta=[0.1, 0.2]))
+    with pytest.raises(ValueError, match=r"x.npz: beta is nan, but must be a finite number"):
+        read_table(saved(P=P, beta=np.nan))
+    with pytest.raises(ValueError, match=r"x.npz: reference\[1\] = 0"):
+        read_table(saved(P=P, reference=[1.0, 0.0]))
+    assert read_table(saved(P=P, items=np.array([b"a", b"b"]))).items == ("a", "b")
+    whole = bytearray(saved(P=P).read_bytes())
+    whole[200] ^= 1
+    with pytest.raises(ValueError, match=r"y.npz: is a damaged archive \(Bad CRC-32 .*\); copy or write it again"):
+        read_table(file(bytes(whole), "y.npz"))
     np.save(tmp_path / "one.npy", P)
     with pytest.raises(ValueError, match="is not a NumPy archive"):
         read_table(tmp_path / "one.npy", format="npz")

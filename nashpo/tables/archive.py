@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,32 +21,45 @@ def read_archive(path: Path) -> PreferenceTable:
     """Read a `.npz` with the array `P` and optionally items, reference, prompts, beta, scale, prompt_names.
 
     Raises:
-        ValueError: the file is missing or no archive, has no `P`, holds pickled objects or an unknown name.
+        ValueError: the file is missing, damaged or no archive, has no `P`, holds pickled objects or an unknown name.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file; check the path (current folder: {Path.cwd()}).")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: is not a NumPy archive; {HOW}.")
-    with np.load(path, allow_pickle=False) as archive:
-        if "P" not in archive.files:
-            raise ValueError(f"{path}: has no array P (found: {', '.join(archive.files) or 'nothing'}); {HOW}.")
-        for name in archive.files:
-            if name not in KEYS:
-                raise ValueError(f"{path}: does not know the array {name!r}; known: {', '.join(KEYS)}.")
-        try:
-            arrays = {name: archive[name] for name in archive.files}
-        except ValueError:
-            raise ValueError(f"{path}: holds pickled objects; {HOW}.") from None
+    arrays = _arrays(path)
+    beta = arrays.get("beta")
+    if beta is not None and (beta.size != 1 or beta.dtype.kind not in "fiu"):
+        raise ValueError(f"{path}: beta is {beta.tolist()!r}, but must be one number.")
     return PreferenceTable(
         P=arrays["P"],
         items=_names(arrays.get("items")) or (),
         reference=arrays.get("reference"),
         prompts=arrays.get("prompts"),
-        beta=float(arrays["beta"]) if "beta" in arrays else None,
+        beta=None if beta is None else float(beta.item()),
         scale=_scale(arrays.get("scale"), str(path)),
         prompt_names=_names(arrays.get("prompt_names")),
         source=str(path),
     )
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of the archive by name."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = archive.files
+            if set(found) <= set(KEYS):
+                arrays = {name: archive[name] for name in found}
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+        raise ValueError(f"{path}: is a damaged archive ({error}); copy or write it again.") from None
+    except ValueError:
+        raise ValueError(f"{path}: holds pickled objects; {HOW}.") from None
+    if "P" not in found:
+        raise ValueError(f"{path}: has no array P (found: {', '.join(found) or 'nothing'}); {HOW}.")
+    for name in found:
+        if name not in KEYS:
+            raise ValueError(f"{path}: does not know the array {name!r}; known: {', '.join(KEYS)}.")
+    return arrays
 
 
 def archive_bytes(table: PreferenceTable) -> bytes:
@@ -67,7 +81,7 @@ def archive_bytes(table: PreferenceTable) -> bytes:
 
 def _names(array: np.ndarray | None) -> tuple[str, ...] | None:
     """An array of strings as a tuple."""
-    return None if array is None else tuple(str(name) for name in array.tolist())
+    return None if array is None else tuple(np.atleast_1d(array).astype(str).tolist())
 
 
 def _scale(array: np.ndarray | None, source: str) -> "Scale":

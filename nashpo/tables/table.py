@@ -1,5 +1,6 @@
 """A preference table as it comes from outside: numbers, names, and what the file said beside them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from nashpo.validation import validate, validate_distribution, validate_items
 from nashpo.validation.items import frame_items
+from nashpo.validation.wording import at
 
 if TYPE_CHECKING:
     from nashpo.typing import Scale
@@ -30,7 +32,8 @@ class PreferenceTable:
         source: where the table came from; put in front of messages.
 
     Raises:
-        ValueError: see `nashpo.tables.validate`, `validate_items` and `validate_distribution`.
+        ValueError: see `nashpo.tables.validate`, `validate_items` and `validate_distribution`; a `beta` that is
+            negative or not finite.
 
     >>> table = PreferenceTable([[0.5, 0.75], [0.25, 0.5]], items=["tea", "coffee"])
     >>> table.items, table.shape
@@ -56,14 +59,17 @@ class PreferenceTable:
         items = validate_items([str(i) for i in range(count)] if names is None else names, count, self.source)
         shape = (P.shape[0] if P.ndim == 3 else 1, count)
         checked: dict[str, Any] = {"P": P, "items": items}
+        where = at(self.source)
         if self.reference is not None:
-            checked["reference"] = validate_distribution(self.reference, "reference", shape, items)
+            checked["reference"] = validate_distribution(self.reference, f"{where}reference", shape, items)
         if self.prompts is not None:
-            checked["prompts"] = validate_distribution(self.prompts, "prompts", shape[:1], allow_zero=True)
+            checked["prompts"] = validate_distribution(self.prompts, f"{where}prompts", shape[:1], allow_zero=True)
+        if self.beta is not None and not 0 <= self.beta < math.inf:
+            raise ValueError(f"{where}beta is {self.beta}, but must be a finite number that is at least 0.")
         if self.prompt_names is not None:
             names = tuple(self.prompt_names)
             if len(names) != shape[0]:
-                raise ValueError(f"there are {len(names)} prompt names for {shape[0]} prompts: name each.")
+                raise ValueError(f"{where}there are {len(names)} prompt names for {shape[0]} prompts: name each.")
             checked["prompt_names"] = names
         for name, value in checked.items():
             object.__setattr__(self, name, value)
