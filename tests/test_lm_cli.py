@@ -345,6 +345,15 @@ def test_the_policy_of_a_run_is_exported_when_asked(world, trained, run):
     assert run("export", trained, "again", "--how", "merged")[0] == 2
 
 
+def test_an_export_needs_no_judge(trained, run):
+    config = json.loads((trained / "config.json").read_text())
+    config["config"]["judge"] = {"kind": "reward", "path": "gone"}
+    shutil.copytree(trained, "moved")
+    Path("moved", "config.json").write_text(json.dumps(config))
+    code, _, err = run("export", "moved", "again")
+    assert (code, err) == (0, "")
+
+
 def test_the_average_of_a_run_is_exported_as_a_mixture_that_speaks(world, run):
     config = world / "average.toml"
     config.write_text((world / "run.toml").read_text().replace('"inpo"', '"spo"').replace("every = 2", "every = 0"))
@@ -369,7 +378,7 @@ MISTAKES = {
     "sample MODEL PROMPTS --mix other": "--mix 'other': write CHECKPOINT=WEIGHT",
     "sample MODEL PROMPTS --mix a=0.5,b=0.5": "the weights sum to 1; leave some to CHECKPOINT.",
     "sample MODEL PROMPTS --longest 2": "has 3 tokens, more than longest=2",
-    "sample MODEL PROMPTS --new-tokens 62": "new_tokens=62: the shortest prompt has 3 tokens, and the model was made",
+    "sample MODEL PROMPTS --new-tokens 62": "new_tokens is 62, but the model was made for 64 tokens, and the shortest",
     "sample MODEL LONG --new-tokens 3": "long.jsonl: line 2: the prompt has 62 tokens and the answer up to 3",
     "sample MODEL PROMPTS --output out.txt": "--output out.txt: .txt cannot be written",
     "judge MODEL": "is one checkpoint; give another to judge it against.",

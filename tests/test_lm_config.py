@@ -20,7 +20,10 @@ from nashpo.lm.prompts import Prompts
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return make_world(tmp_path_factory.mktemp("config"))
+    made = make_world(tmp_path_factory.mktemp("config"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(made)  # a mapping lies in no folder in which its judge could be found
+        yield made
 
 
 @pytest.fixture

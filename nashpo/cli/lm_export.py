@@ -39,9 +39,10 @@ def run(arguments: Sequence[str]) -> int:
 
     prepare(double=False)
     from nashpo.lm.config import read_config
+    from nashpo.lm.config.setup import Silent
     from nashpo.lm.exporting import export
 
-    setup = read_config(config)
+    setup = read_config(config, {"judge": Silent()})
     trained = setup.restored()
     try:
         path = export(trained.policy, options.folder, setup.plan.path, options.how)

@@ -1,7 +1,7 @@
 """Prompts, from files, lists and data sets."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,10 +139,13 @@ class Prompts:
             context[len(context) - len(row) :] = row
         return contexts
 
-    def check_room(self, contexts: np.ndarray, most: int | None, new_tokens: int) -> None:
+    def check_room(
+        self, contexts: np.ndarray, most: int | None, new_tokens: int, refuse: Callable[[str], Any] | None = None
+    ) -> None:
         """Refuse `contexts` of these prompts that leave no room for the answers of a model made for `most` tokens.
 
-        Raises `ValueError` naming the file, the line and the number of tokens, or `new_tokens` if no prompt fits.
+        Raises `ValueError` naming the file, the line and the number of tokens, or `new_tokens` if no prompt fits;
+        where `refuse` is given, it is told the latter, to name what it calls `new_tokens`.
 
         >>> from nashpo.lm.tiny import tiny_tokenizer
         >>> prompts = Prompts.of(["red", "red red"])
@@ -157,10 +160,11 @@ made for; drop or truncate prompts of more than 2 tokens, or take fewer new toke
             return
         room = most - new_tokens
         if lengths.min() > room:
-            raise ValueError(
-                f"new_tokens={new_tokens}: the shortest prompt has {lengths.min()} tokens, and the model was made for "
-                f"{most}; take fewer new tokens."
-            )
+            said = f"is {new_tokens}, but the model was made for {most} tokens, and the shortest prompt has "
+            said += f"{lengths.min()}; take fewer."
+            if refuse is not None:
+                refuse(said)
+            raise ValueError(f"new_tokens {said}")
         row = int(np.argmax(lengths > room))
         raise ValueError(
             f"{self.where[row]}: the prompt has {lengths[row]} tokens and the answer up to {new_tokens}, more than the "

@@ -55,29 +55,6 @@ def read_data(document: Document, data: Data, text: Text) -> Asked:
     return Asked(prompts, contexts, weights)
 
 
-def check_room(document: Document, asked: Asked, most: int | None, new_tokens: int) -> None:
-    """Refuse prompts that leave no room for `new_tokens` in a model made for `most` tokens.
-
-    Raises `ValueError` naming the file and the line of the prompt, or that of `new_tokens` where no prompt fits.
-
-    >>> from nashpo.lm.tiny import tiny_tokenizer
-    >>> from nashpo.studies.document import read_document
-    >>> asked = read_data(read_document({}), Data(Prompts.of(["red"])), tiny_tokenizer(["red"]))
-    >>> check_room(read_document({}), asked, most=128, new_tokens=127)
-    Traceback (most recent call last):
-        ...
-    ValueError: study: generation.new_tokens is 127, but the model was made for 128 tokens, and the shortest prompt \
-has 2.
-    """
-    shortest = int((asked.contexts >= 0).sum(1).min())
-    if most is not None and shortest + new_tokens > most:
-        document.wrong(
-            ("generation", "new_tokens"),
-            f"is {new_tokens}, but the model was made for {most} tokens, and the shortest prompt has {shortest}.",
-        )
-    asked.prompts.check_room(asked.contexts, most, new_tokens)
-
-
 def joined(*parts: Prompts) -> Prompts:
     """Prompts one after the other.
 

@@ -1,5 +1,6 @@
 """From a file, or a mapping, to a run."""
 
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nashpo.lm.config.algorithm import read_algorithm
-from nashpo.lm.config.data import Asked, check_room, read_data
+from nashpo.lm.config.data import Asked, read_data
 from nashpo.lm.config.judge import read_judge
 from nashpo.lm.config.learner import Around, read_learner
 from nashpo.lm.config.model import read_decoding, read_model
@@ -24,14 +25,12 @@ from nashpo.studies.document import Document, read_document
 TABLES = ("model", "data", "judge", "algorithm", "learner", "generation", "run", "evaluation", "mesh")
 
 
-def read_config(
-    config: str | os.PathLike[str] | Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]] | None = None
-) -> Setup:
+def read_config(config: str | os.PathLike[str] | Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Setup:
     """The run that a TOML file, a mapping of the same layout, or the config.json of a run describes.
 
-    `changes` replace single keys, `{"run": {"steps": 100}}`. In a mapping the prompts may be `Prompts`, and the judge
-    an object with `compare`. Paths are relative to the file. Everything is checked; weights and judges are loaded when
-    they are first used.
+    `changes` replace single keys, `{"run": {"steps": 100}}`, or the judge by an object with `compare`. In a mapping the
+    prompts may be `Prompts`, and the judge such an object. Paths are relative to the file. Everything is checked;
+    weights and judges are loaded when they are first used.
 
     Raises `ValueError`: one sentence with the file, the line, the key and the nearest valid name.
 
@@ -55,7 +54,8 @@ def read_config(
         document.wrong(("model", "path"), f": {error}")
     decoding = read_decoding(document, tables["generation"], text)
     asked = read_data(document, tables["data"], text)
-    check_room(document, asked, plan.decoder.longest, decoding.new_tokens)
+    refuse = functools.partial(document.wrong, ("generation", "new_tokens"))
+    asked.prompts.check_room(asked.contexts, plan.decoder.longest, decoding.new_tokens, refuse)
     for model in judge.models:
         check_readable(document, model, asked.prompts, decoding.new_tokens)
     first = float(beta(0)) if isinstance(beta, Scheduled) else beta
@@ -114,9 +114,10 @@ def _plain(table: Any) -> Any:
     return dict(table) if isinstance(table, Mapping) else table
 
 
-def _with_changes(document: Document, changes: Mapping[str, Mapping[str, Any]]) -> Document:
+def _with_changes(document: Document, changes: Mapping[str, Any]) -> Document:
     entries = dict(document.entries)
     for name, table in changes.items():
         old = entries.get(name, {})
-        entries[name] = {**(old if isinstance(old, Mapping) else {}), **table}
+        whole = not isinstance(table, Mapping)
+        entries[name] = table if whole else {**(old if isinstance(old, Mapping) else {}), **table}
     return Document(entries, document.source, document.folder, document.text)

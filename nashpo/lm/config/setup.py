@@ -144,7 +144,7 @@ class Setup:
         """
         if not self.saved:
             raise ValueError(f"{self.folder}: has no checkpoint; a run saves one every tenth of its steps.")
-        silent = TextOracle(_Silent(), self.asked.prompts.items, self.text)
+        silent = TextOracle(Silent(), self.asked.prompts.items, self.text)
         game = Game.from_oracle(silent, self.first_beta, self.reference, self.asked.weights)
         return self._train(game, self.saved, ())
 
@@ -199,10 +199,11 @@ class Setup:
         return dataclasses.replace(model, rows=self.tables["generation"].batch)
 
 
-class _Silent:
+class Silent:
     """A judge that is not asked."""
 
     def compare(self, *_: object) -> Any:
+        """Nobody asks where no step is taken."""
         raise RuntimeError("the newest checkpoint is damaged; let nashpo lm train go on from the one before it.")
 
 
