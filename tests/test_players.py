@@ -154,10 +154,18 @@ def test_among_pairs_a_vanishing_regret_makes_the_average_an_equilibrium():
         (lambda: TensorGame.from_tensor(np.zeros((2, 3))), r"shape \(2, 3\)"),
         (lambda: TensorGame.from_tensor(np.full((2, 2, 2), 0.5)), r"payoff\[0, 0, 0\] and the other players' shares"),
         (lambda: TensorGame.from_tensor(np.arange(8.0).reshape(2, 2, 2)), "order of the opponents"),
+        (lambda: TensorGame.from_tensor(np.array([[0.5, 1.5], [-0.5, 0.5]])), r"payoff\[1, 0\] is -0.5: a share is"),
         (lambda: TensorGame.from_rewards([0.0, 1.0], players=3, beta=-1.0), "beta=-1"),
+        (lambda: TensorGame.from_rewards([[0.0, 1.0], [2.0, 3.0]], players=2), r"rewards has shape \(2, 2\), but must"),
+        (lambda: TensorGame.from_rewards([0.0, np.inf], players=2), "must be finite numbers"),
+        (lambda: TensorGame.from_rewards([0.0, 1.0], players=1), "players=1: a game needs a whole number of players"),
+        (lambda: PairwiseGame.among(nashpo.Game.from_table(np.full((2, 2), 0.5)), 2.5), r"players=2\.5: a game needs"),  # type: ignore[arg-type]
+        (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), [["a", "b"]] * 3), "a profile must be a full array"),  # type: ignore[arg-type]
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), np.full((2, 2), 0.5)), r"profile has shape \(2, 1, 2\)"),
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), np.full((3, 2), 0.6)), "each summing to 1"),
         (lambda: play(TensorGame.from_rewards([0.0, 1.0], 3), eta=0.0, steps=5), "eta must be positive"),
+        (lambda: play(TensorGame.from_rewards([0.0, 1.0], 3), eta=np.inf, steps=5), "eta must be positive and finite"),
+        (lambda: play(TensorGame.from_rewards([0.0, 1.0], 3), eta=1.0, steps=2.5), "and steps a whole number"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_no_game_or_no_profile_is_refused(build, sentence):

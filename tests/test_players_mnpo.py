@@ -135,6 +135,7 @@ def test_a_new_step_size_or_start_does_not_compile_again(rng):
     ("solver", "sentence"),
     [
         (MultiplayerMNPO(eta=-1.0, players=3), r"MultiplayerMNPO\(eta=-1.0\): eta must be a positive"),
+        (MultiplayerMNPO(eta="fast", players=3), r"eta=fast\): eta must be a positive"),  # type: ignore[arg-type]
         (MultiplayerMNPO(eta=1.0), "at least two players"),
         (MultiplayerMNPO(eta=1.0, players=3, weights=[[0.0, 1.0], [1.0, 0.0]]), r"must be \[3, 3\]"),
         (MultiplayerMNPO(eta=1.0, players=3, starts=STARTS[:2]), "profile has shape"),

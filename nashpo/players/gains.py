@@ -8,6 +8,7 @@ from nashpo.players.games import PlayerGame, is_traced
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular
 from nashpo.typing import Array, Scalar
+from nashpo.validation.wording import numeric
 
 
 def gains(game: PlayerGame, profile: EnumerablePolicy | Array) -> Array:
@@ -86,7 +87,7 @@ def log_probs(game: PlayerGame, profile: EnumerablePolicy | Array) -> Array:
 def _require_probabilities(profile: object) -> None:
     if is_traced(profile):
         return
-    probs = np.asarray(profile, float)
+    probs = numeric(profile, None, "a profile")
     if probs.ndim < 2 or np.any(~(probs >= 0)) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
         raise ValueError(
             f"a profile is one row of probabilities per player, [n, A] or [n, X, A], each summing to 1; got shape "

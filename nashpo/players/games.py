@@ -1,5 +1,6 @@
 """Preference games of n players who meet in pairs: under one table, or each under its own."""
 
+import operator
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -171,10 +172,10 @@ def meeting_weights(players: int | None, weights: Array | None) -> Array:
     >>> meeting_weights(3, None).tolist()
     [[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
     """
+    if players is not None or weights is None:
+        check_players(players)
     if weights is None:
-        if players is None or players < 2:
-            raise ValueError(f"players={players}: a game needs at least two players.")
-        return (1.0 - np.eye(players)) / (players - 1)
+        return (1.0 - np.eye(players)) / (players - 1)  # type: ignore[arg-type, operator]  a number, as was checked
     if is_traced(weights):
         return jnp.asarray(weights)
     rows = numeric(weights, None, "weights")
@@ -182,6 +183,18 @@ def meeting_weights(players: int | None, weights: Array | None) -> Array:
         wanted = players or "players"
         raise ValueError(f"weights has shape {rows.shape}, but must be [{wanted}, {wanted}], at least two players.")
     return validate_distribution(rows, "weights", rows.shape, allow_zero=True)
+
+
+def check_players(players: int | None) -> None:
+    """Refuse what is no whole number of players, at least two.
+
+    >>> check_players(1)
+    Traceback (most recent call last):
+        ...
+    ValueError: players=1: a game needs a whole number of players, at least two players.
+    """
+    if not hasattr(players, "__index__") or operator.index(players) < 2:  # type: ignore[arg-type]  it has what it needs
+        raise ValueError(f"players={players!r}: a game needs a whole number of players, at least two players.")
 
 
 def is_traced(value: object) -> bool:

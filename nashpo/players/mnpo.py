@@ -3,6 +3,7 @@
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 
 from nashpo.game import Game
 from nashpo.logspace import log_softmax
@@ -60,7 +61,8 @@ class _Players:
     def check(self, game: Game, bound: float) -> None:
         """Refuse settings that do not fit the game."""
         name, eta = type(self).__name__, self.eta
-        if not jnp.all(jnp.isfinite(eta) & (jnp.asarray(eta) > 0)):
+        step = np.asarray(eta)
+        if step.dtype.kind not in "iuf" or not np.all((step > 0) & np.isfinite(step)):
             raise ValueError(f"{name}(eta={eta}): eta must be a positive finite number; it multiplies win rates.")
         if self.answer not in ("last", "average"):
             raise ValueError(f"{name}(answer={self.answer!r}): must be 'last' or 'average'.")

@@ -1,7 +1,10 @@
 """Self-play of n players on any of their games."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashpo.players.gains import log_probs
 from nashpo.players.games import PlayerGame
@@ -9,6 +12,7 @@ from nashpo.players.mnpo import mnpo_step
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar
+from nashpo.validation.wording import numeric
 
 
 @record
@@ -37,8 +41,11 @@ def play(game: PlayerGame, *, eta: Scalar, steps: int, starts: Array | Tabular |
     >>> bool(epsilon_nash(shares, result.profile) < 1e-6)
     True
     """
-    if not eta > 0 or steps < 1:
-        raise ValueError(f"play(eta={eta}, steps={steps}): eta must be positive and steps at least 1.")
+    step = numeric(eta, None, "eta")
+    if step.ndim or not 0 < step < np.inf or not hasattr(steps, "__index__") or operator.index(steps) < 1:
+        raise ValueError(
+            f"play(eta={eta}, steps={steps}): eta must be positive and finite, and steps a whole number, at least 1."
+        )
     if starts is None:
         start = jnp.broadcast_to(jnp.asarray(game.reference.log_probs()), game.shape)
     else:

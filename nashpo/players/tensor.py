@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from nashpo.logspace import namespace
-from nashpo.players.games import meeting_weights
+from nashpo.players.games import check_players, meeting_weights
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record
@@ -34,7 +34,8 @@ class TensorGame:
     def from_tensor(cls, payoff: Array, beta: Scalar = 0.0, reference: Array | None = None) -> "TensorGame":
         """The game of a tensor `[A] * n`; `reference` are probabilities `[A]`, uniform if None.
 
-        Raises `ValueError` for a tensor that is not symmetric in the opponents or whose shares do not sum to one.
+        Raises `ValueError` for a tensor that is not symmetric in the opponents, or for shares that are negative or do
+        not sum to one.
         """
         tensor = np.asarray(numeric(payoff, None, "payoff"))
         if tensor.ndim < 2 or len(set(tensor.shape)) != 1 or 0 in tensor.shape:
@@ -45,6 +46,9 @@ class TensorGame:
         for axis in range(2, tensor.ndim):
             _require_equal(tensor, np.swapaxes(tensor, 1, axis), "must not depend on the order of the opponents")
         _require_equal(shares, np.ones_like(tensor), "and the other players' shares must sum to 1")
+        lost = np.argwhere(tensor < 0)
+        if len(lost):
+            raise ValueError(f"{cell(tuple(lost[0]), 'payoff')} is {tensor[tuple(lost[0])]:g}: a share is at least 0.")
         size = tensor.shape[0]
         probs = np.full(size, 1.0 / size) if reference is None else reference
         checked = validate_distribution(probs, "reference", (1, size))
@@ -60,8 +64,14 @@ class TensorGame:
 
         A share grows with the own reward whatever the others play, so without KL penalty the only equilibrium
         is the highest reward. The choice model that arXiv:2509.23102 motivates its objective with.
+
+        Raises `ValueError` for rewards that are no finite numbers `[A]`, or fewer than two players.
         """
-        strength = np.exp(np.asarray(rewards, float) - np.max(rewards))
+        values = numeric(rewards, None, "rewards")
+        if values.ndim != 1 or not values.size or not np.all(np.isfinite(values)):
+            raise ValueError(f"rewards has shape {values.shape}, but must be finite numbers, one for each response.")
+        check_players(players)
+        strength = np.exp(values.astype(float) - values.max())
         axes = [strength.reshape([-1 if axis == player else 1 for axis in range(players)]) for player in range(players)]
         total = sum(axes[1:], axes[0])
         return cls.from_tensor(axes[0] / total, beta, reference)
