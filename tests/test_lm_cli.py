@@ -101,6 +101,9 @@ def test_what_a_run_prints(world, trained, run, monkeypatch):
 def test_a_run_goes_on_to_the_bits_of_one_that_was_not_broken_off(world, trained, run):
     for steps in (1, 3):
         assert run("train", world / "run.toml", "--steps", steps, "--folder", "parts")[0] == 0
+        left = list(Path("parts").glob(".export.*"))
+        assert left == []
+        Path("parts", ".export.killed", "new").mkdir(parents=True)
     assert (Path("parts", "metrics.jsonl")).read_bytes() == (trained / "metrics.jsonl").read_bytes()
     assert np.array_equal(weights(Path("parts", "export")), weights(trained / "export"))
 

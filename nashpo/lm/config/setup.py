@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -134,6 +135,8 @@ class Setup:
             callbacks = (_Noted(self), *callbacks)
         trained = self._train(self.game, run.steps, callbacks)
         if self.folder is not None and run.export != "none" and trained.steps == trained.planned:
+            for left in self.folder.glob(f".{EXPORTED}.*") if first() else ():
+                shutil.rmtree(left, ignore_errors=True)  # of an export that was killed
             export(trained.policy, self.folder / EXPORTED, self.plan.path, run.export)
         return trained
 
