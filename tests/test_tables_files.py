@@ -99,6 +99,8 @@ def test_bad_simulations(file, text, sentence):
 def test_simulations_header_is_required_when_asked_for(file):
     with pytest.raises(ValueError, match="line 1 is not `runs n beta`"):
         read_table(file(GOOD), format="simulations")
+    with pytest.raises(ValueError, match="line 1 is not `runs n beta`"):
+        read_table(file("2\x85 3 0.1\n0.5 0.5 0.5\n"), format="simulations")
 
 
 def test_archive_keeps_everything(tmp_path):

@@ -7,7 +7,7 @@ from nashpo.tables.table import PreferenceTable
 
 def is_simulations(text: str) -> bool:
     """Whether the first line is `runs n beta`: two integers and a number, separated by spaces."""
-    words = text.split("\n", 1)[0].split()
+    words = next(iter(text.splitlines()), "").split()
     if len(words) != 3:
         return False
     try:
