@@ -107,3 +107,10 @@ def test_matches_do_not_depend_on_sides_or_order(raw):
 def test_bad_matches_get_one_sentence(matches, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         from_matches(matches, **options)
+
+
+def test_a_score_that_is_another_item_s_name_is_refused():
+    scores = [("3", "2", "1"), ("0", "1", "1")]  # the left side won both, says the third column
+    with pytest.raises(ValueError, match="match 1 has the winner '1', neither of its sides but the name of another"):
+        from_matches(scores)
+    assert from_matches([("0", "1", "1"), ("2", "0", "0")]).P[0].tolist() == [0.5, 0.0, 1.0]

@@ -39,8 +39,9 @@ def from_matches(
         source: where the list came from; put in front of messages.
 
     Raises:
-        ValueError: an empty or unknown name, a match against itself, a winner that is neither side, a tie or
-            a missing pair where that is an error. Messages count matches from 1.
+        ValueError: an empty or unknown name, a match against itself, a winner that is neither side, a word for the
+            winner that is also the name of another item, a tie or a missing pair where that is an error. Messages count
+            matches from 1.
 
     >>> table = from_matches([("tea", "coffee", "tea"), ("coffee", "tea", "tie")])
     >>> table.items, float(table.P[0, 1])
@@ -90,6 +91,7 @@ def _tally(
     at = f"{source}: " if source else ""
     names = {name: i for i, name in enumerate(validate_items(items, len(items)))} if items is not None else {}
     tally: dict[tuple[int, int], list[float]] = {}
+    results: dict[str, str] = {}
     for where, (left, right, winner) in matches:
         for name in (left, right):
             if not isinstance(name, str) or not name.strip():
@@ -101,6 +103,8 @@ def _tally(
         if left == right:
             raise ValueError(f"{at}{where} is {left!r} against itself: a match needs two different items.")
         score = _score(left, right, winner, f"{at}{where}")
+        if (word := str(winner).strip()) not in (left, right):
+            results.setdefault(word, where)
         if score is None and ties == "error":
             raise ValueError(f'{at}{where} is a tie: pass ties="half" or ties="drop" to allow ties.')
         i, j = names[left], names[right]
@@ -113,6 +117,12 @@ def _tally(
         ]
     if not names:
         raise ValueError(f"{at}there are no matches: a match list has one row per comparison.")
+    both = next((word for word in results if word in names), None)
+    if both is not None:
+        raise ValueError(
+            f"{at}{results[both]} has the winner {both!r}, neither of its sides but the name of another item: write "
+            "every winner by name, or rename the item."
+        )
     wins, draws = np.zeros((2, len(names), len(names)))
     for (i, j), counts in tally.items():
         wins[i, j], wins[j, i], draws[i, j] = counts
