@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from nashpo.lm.decoder import empty_cache, hidden, init_adapter, logits, merge
+from nashpo.lm.encoder import encode
 from nashpo.lm.files import load, load_adapter
+from nashpo.lm.files.encoders import load_ranker
+from nashpo.lm.judges import PairRM
+from nashpo.lm.judges.ranker import MARKS
+from nashpo.lm.tiny import tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parent
 FIXTURES = ROOT / "fixtures" / "lm"
@@ -72,6 +77,18 @@ def test_scores_are_those_of_transformers(name):
     np.testing.assert_allclose(states[:, -1] @ checkpoint.heads["score"].T, found["scores"], rtol=0, atol=ATOL)
 
 
+def test_margins_of_a_ranker_are_those_of_transformers():
+    found, ranker = EXPECTED["pairrm"], load_ranker(FIXTURES / "pairrm")
+    text = tiny_tokenizer([f"word{i}" for i in range(30)])
+    text.tokenizer.add_tokens(list(MARKS), special_tokens=True)
+    judge = PairRM(ranker, text, batch=2)
+    rows = [row[there].tolist() for row, there in zip(found["tokens"], found["positions"] >= 0, strict=True)]
+    at = np.array([[row.index(45 + mark) for mark in range(3)] for row in rows], np.int32)
+    np.testing.assert_allclose(judge._read(rows, at), found["margins"], rtol=0, atol=ATOL)
+    whole = encode(ranker.encoder, ranker.params, jnp.asarray(found["tokens"]), jnp.asarray(found["positions"]))
+    assert np.std(np.asarray(whole)[found["positions"] >= 0]) > 0.5
+
+
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_adapters_are_those_of_peft(name):
     found, checkpoint = EXPECTED[name], load(FIXTURES / ADAPTERS[name])
@@ -103,7 +120,7 @@ def test_a_fixture_is_made_again(tmp_path):
     for needed in ("torch", "peft"):
         pytest.importorskip(needed)
     made = script()
-    assert set(made.CASES) | set(made.ADAPTERS) == set(EXPECTED)
+    assert set(made.CASES) | set(made.ADAPTERS) | set(made.RANKERS) == set(EXPECTED)
     made.write("gemma2", tmp_path / "gemma2")
     assert made.differences("gemma2", tmp_path / "gemma2") == []
 

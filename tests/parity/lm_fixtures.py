@@ -6,7 +6,8 @@
 
 A case is a directory as `save_pretrained` writes it (config.json, safetensors), with `expected.npz` beside: `tokens`
 and `positions` (-1 is padding, on the left), `logits` of one pass over them, `cached` those of the last STEPS tokens,
-each passed alone with transformers' cache of the ones before; or `scores` of a model with a head of scores.
+each passed alone with transformers' cache of the ones before; or `scores` of a model with a head of scores; or the
+`margins` that a ranker of pairs gives to texts padded on the right.
 """
 
 import argparse
@@ -99,6 +100,49 @@ ADAPTERS = {
 }
 
 
+RANKERS = {
+    "pairrm": {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 16,
+        "max_relative_positions": -1,
+        "position_buckets": 6,
+        "relative_attention": True,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+        "pos_att_type": "p2c|c2p",
+        "position_biased_input": False,
+        "n_tasks": 2,
+        "source_prefix_id": 45,
+        "cand1_prefix_id": 46,
+        "cand2_prefix_id": 47,
+    }
+}
+
+
+class DebertaV2PairRM(transformers.DebertaV2PreTrainedModel):
+    """The ranker of arXiv:2306.02561, with the names of its published weights."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        width = config.hidden_size
+        self.pretrained_model = transformers.DebertaV2Model(config)
+        head = [torch.nn.Dropout(), torch.nn.Linear(2 * width, width), torch.nn.Tanh(), torch.nn.Dropout()]
+        self.head_layer = torch.nn.Sequential(*head, torch.nn.Linear(width, config.n_tasks))
+        self.post_init()
+
+    def forward(self, ids, mask):
+        """By how much the first answer beats the second, the mean over tasks."""
+        states = self.pretrained_model(ids, attention_mask=mask).last_hidden_state
+        names = ("source_prefix_id", "cand1_prefix_id", "cand2_prefix_id")
+        prompt, first, second = (states[ids == getattr(self.config, name)] for name in names)
+        scores = [self.head_layer(torch.cat([prompt, answer], dim=-1)) for answer in (first, second)]
+        return (scores[0] - scores[1]).mean(dim=-1)
+
+
 def inputs() -> tuple[np.ndarray, np.ndarray]:
     """Tokens and positions `[3, 12]`, padded on the left."""
     width = max(LENGTHS)
@@ -164,9 +208,35 @@ def run(model: torch.nn.Module) -> dict[str, np.ndarray]:
     return {**found, "cached": np.stack(steps, axis=1)}
 
 
+def pairs() -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and positions `[3, 23]` of prompts with two answers, padded on the right."""
+    rng, rows = np.random.default_rng(6), []
+    for lengths in ((9, 3, 2), (2, 4, 1), (1, 1, 0)):
+        parts = [[1, 45 + i, *rng.integers(3, 45, n), 2] for i, n in enumerate(lengths)]
+        rows.append([token for part in parts for token in part])
+    width = max(map(len, rows))
+    tokens = np.array([row + [0] * (width - len(row)) for row in rows], np.int32)
+    positions = np.array([[t if t < len(row) else -1 for t in range(width)] for row in rows], np.int32)
+    return tokens, positions
+
+
+def write_ranker(name: str, folder: Path) -> None:
+    """Make one case of a ranker of pairs."""
+    model = DebertaV2PairRM(transformers.DebertaV2Config(**RANKERS[name])).eval()
+    fill(model)
+    tokens, positions = pairs()
+    with torch.no_grad():
+        margins = model(torch.from_numpy(tokens).long(), torch.from_numpy(positions >= 0).long()).numpy()
+    model.save_pretrained(folder)
+    np.savez_compressed(folder / "expected.npz", tokens=tokens, positions=positions, margins=margins)
+
+
 def write(name: str, folder: Path) -> None:
     """Make one case."""
     shutil.rmtree(folder, ignore_errors=True)
+    if name in RANKERS:
+        write_ranker(name, folder)
+        return
     if name in ADAPTERS:
         base, options = ADAPTERS[name]
         model = get_peft_model(build(base), LoraConfig(task_type="CAUSAL_LM", **options))
@@ -233,14 +303,15 @@ def main() -> int:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     wrong = []
-    for name in (*CASES, *ADAPTERS):
+    names = (*CASES, *ADAPTERS, *RANKERS)
+    for name in names:
         if check:
             with tempfile.TemporaryDirectory() as room:
                 write(name, Path(room, name))
                 wrong += differences(name, Path(room, name))
         else:
             write(name, FOLDER / name)
-    print("\n".join(wrong) or f"{len(CASES) + len(ADAPTERS)} cases {'agree' if check else 'written'}")
+    print("\n".join(wrong) or f"{len(names)} cases {'agree' if check else 'written'}")
     return len(wrong) > 0
 
 

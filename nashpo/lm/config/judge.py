@@ -17,6 +17,7 @@ from nashpo.studies.values import at_least_zero, positive, whole
 KINDS = {
     "reward": "Reward",
     "pair": "PairClassifier",
+    "pairrm": "PairRM",
     "choice": "Choice",
     "preference": "GeneralPreference",
     "function": "Function",
@@ -84,7 +85,7 @@ class PlannedJudge:
 def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
     """The judge of the table `[judge]`, all its settings checked; models are loaded by `build`.
 
-    `kind` is reward, pair, choice, preference (checkpoints, `path = ...`), function or scores (Python,
+    `kind` is reward, pair, pairrm, choice, preference (checkpoints, `path = ...`), function or scores (Python,
     `function = "package.module:name"`, found beside the file too), remote (`url = ...`) or ensemble of
     `[[judge.members]]`, each with a `weight`. Other keys are the arguments of its class. `cache` names a folder for
     verdicts, `retries` how often a judge that fails is asked again.

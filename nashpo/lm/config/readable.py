@@ -3,9 +3,6 @@
 import warnings
 
 from nashpo.lm.config.judge import PlannedModel
-from nashpo.lm.files.checkpoint import check_files
-from nashpo.lm.judges.layout import Layout, filled
-from nashpo.lm.judges.pair import CHOICE
 from nashpo.lm.prompts import Prompts
 from nashpo.lm.text import Prompt, Text
 from nashpo.studies.document import Document
@@ -22,14 +19,14 @@ def check_readable(document: Document, model: PlannedModel, prompts: Prompts, ne
     Raises `ValueError` naming the prompt's file and line, and for a judge whose files are damaged or do not fit.
     """
     try:
-        text, decoder = Text.load(model.path), check_files(model.path)
+        text, found = Text.load(model.path), model.maker.look(model.path)
     except ValueError as error:
         document.wrong((*model.place, "path"), f": {error}")
-    longest = model.settings.get("longest") or decoder.longest
+    longest = model.settings.get("longest") or found.longest
     if longest is None:
         return
     judge, answers = ".".join(model.place), model.maker.answers
-    raised = f", or raise {judge}.longest" if longest < (decoder.longest or longest + 1) else ""
+    raised = f", or raise {judge}.longest" if longest < (found.longest or longest + 1) else ""
     rows = sorted(range(len(prompts)), key=lambda row: len(str(prompts[row])))[-_LONGEST:]
     lengths = {row: _length(model, text, prompts[row], prompts.where[row]) for row in rows}
     row = max(rows, key=lambda row: lengths[row])
@@ -49,12 +46,7 @@ def check_readable(document: Document, model: PlannedModel, prompts: Prompts, ne
 
 def _length(model: PlannedModel, text: Text, prompt: Prompt, where: str) -> int:
     """Tokens of a prompt as the judge lays it out, with empty answers."""
-    settings, maker = model.settings, model.maker
-    layout: Layout = settings.get("layout") or maker.usual
     try:
-        if maker.answers == 1:
-            return len(layout.answered(text, prompt, "")[0])
-        question = filled(settings.get("template", CHOICE), prompt, "", "", settings.get("turn"))
-        return len(layout.asked(text, question, settings.get("answering", maker.answering)))
+        return model.maker.least(text, prompt, model.settings)
     except ValueError as error:
         raise ValueError(f"{where}: {'.'.join(model.place)} cannot read the prompt: {error}") from None

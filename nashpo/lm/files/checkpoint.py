@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from nashpo.lm.decoder import Decoder
 from nashpo.lm.files.configuration import config_of, read_config
 from nashpo.lm.files.families import HEADS, TOP, layer_names
+from nashpo.lm.files.parameters import ParameterLooker, ParameterReader, on_device
 from nashpo.lm.files.tensors import Tensors
 
 IGNORED = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
@@ -51,6 +51,7 @@ def load(
     are missing, unknown or of another shape than the configuration says, and a head that is and is not tied.
 
     >>> import tempfile, jax
+    >>> import jax.numpy as jnp
     >>> from nashpo.lm.decoder import init_params
     >>> from nashpo.lm.files import save
     >>> decoder = Decoder("llama", vocabulary=8, width=4, layers=1, heads=2, kv_heads=1, head_dim=2, inner=4)
@@ -60,7 +61,7 @@ def load(
     >>> checkpoint.decoder == decoder, checkpoint.params["layers"]["q"].dtype
     (True, dtype(bfloat16))
     """
-    return _read(Path(path), lambda tensors: _Reader(tensors, dtype, place or _on_device))
+    return _read(Path(path), lambda tensors: ParameterReader(tensors, dtype, place or on_device))
 
 
 def check_files(path: str | os.PathLike[str]) -> Decoder:
@@ -73,10 +74,10 @@ def check_files(path: str | os.PathLike[str]) -> Decoder:
         ...
     ValueError: nowhere: has no config.json; give the directory of a Hugging Face checkpoint.
     """
-    return _read(Path(path), lambda tensors: _Looker(tensors, None, _on_device)).decoder
+    return _read(Path(path), lambda tensors: ParameterLooker(tensors, None, on_device)).decoder
 
 
-def _read(folder: Path, reader: "Callable[[Tensors], _Reader]") -> Checkpoint:
+def _read(folder: Path, reader: Callable[[Tensors], ParameterReader]) -> Checkpoint:
     """What a directory holds, as far as the reader reads it."""
     try:
         decoder = read_config(config_of(folder))
@@ -100,78 +101,8 @@ def _read(folder: Path, reader: "Callable[[Tensors], _Reader]") -> Checkpoint:
     found = {name: read.single(name, HEADS[name], (None, decoder.width)) for name in sorted(heads)}
     if decoder.tied and TOP["head"] in tensors:
         read.check_tied(TOP["head"], _bare(TOP["embed"], prefix), decoder.shapes["top"]["embed"])
-    unknown = [name for name in tensors if name not in read.seen and not name.endswith(IGNORED)]
-    if unknown:
-        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        raise ValueError(f"{folder}: {unknown[0]}{more} is no parameter of a {decoder.family} model as configured.")
+    read.check_rest(decoder.family, IGNORED)
     return Checkpoint(decoder, params, found, folder)
-
-
-class _Reader:
-    """Reads parameters into place, and remembers which tensors it has seen."""
-
-    def __init__(self, tensors: Tensors, dtype: Any, place: Callable[[str, np.ndarray], Any]) -> None:
-        self.tensors, self.place = tensors, place
-        self.dtype = None if dtype is None else jnp.dtype(dtype)
-        self.seen: set[str] = set()
-
-    def look(self, file: str, shape: tuple[int | None, ...]) -> None:
-        """Refuse a tensor that is missing or of another shape."""
-        if file not in self.tensors:
-            raise ValueError(f"{self.tensors.folder}: the tensor {file} is missing; the checkpoint is not complete.")
-        self.seen.add(file)
-        self.tensors.check(file, shape)
-
-    def array(self, file: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """One tensor of this shape."""
-        self.look(file, shape)
-        return self.tensors.read(file)
-
-    def single(self, name: str, file: str, shape: tuple[int | None, ...]) -> Any:
-        """A parameter that is one tensor."""
-        array = self.array(file, shape)
-        return self.place(name, array if self.dtype is None else array.astype(self.dtype, copy=False))
-
-    def stacked(self, name: str, files: list[str], shape: tuple[int, ...]) -> Any:
-        """A parameter of every layer; matrices are turned, for files have them `[out, in]`."""
-        stack = None
-        for number, file in enumerate(files):
-            array = self.array(file, shape[::-1])
-            if stack is None:
-                stack = np.empty((len(files), *shape), array.dtype if self.dtype is None else self.dtype)
-            stack[number] = array.T
-        assert stack is not None
-        return self.place(name, stack)
-
-    def check_tied(self, head: str, embed: str, shape: tuple[int, ...]) -> None:
-        """Refuse a head of its own in a model whose configuration says that it is the embedding."""
-        if not np.array_equal(self.array(head, shape), self.array(embed, shape)):
-            raise ValueError(
-                f"{self.tensors.folder}: {head} differs from {embed}, but config.json says that they are tied; "
-                "set tie_word_embeddings to false there."
-            )
-
-
-class _Looker(_Reader):
-    """Looks at names and shapes only."""
-
-    def single(self, name: str, file: str, shape: tuple[int | None, ...]) -> None:
-        """Look at a parameter that is one tensor."""
-        self.look(file, shape)
-
-    def stacked(self, name: str, files: list[str], shape: tuple[int, ...]) -> None:
-        """Look at a parameter of every layer."""
-        for file in files:
-            self.look(file, shape[::-1])
-
-    def check_tied(self, head: str, embed: str, shape: tuple[int, ...]) -> None:
-        """Look at a head beside a tied embedding."""
-        self.look(head, shape)
-
-
-def _on_device(name: str, array: np.ndarray) -> Any:
-    """The array on the default device."""
-    return jnp.asarray(array)
 
 
 def _bare(name: str, prefix: str = "") -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nashpo.lm.judges.general import GeneralPreference
     from nashpo.lm.judges.layout import Layout
     from nashpo.lm.judges.pair import Choice, PairClassifier
+    from nashpo.lm.judges.ranker import PairRM
     from nashpo.lm.judges.remote import Remote
     from nashpo.lm.judges.retried import Retried
     from nashpo.lm.judges.reward import Reward
@@ -26,6 +27,7 @@ __all__ = [
     "JudgeError",
     "Layout",
     "PairClassifier",
+    "PairRM",
     "Remote",
     "Retried",
     "Reward",
@@ -43,6 +45,7 @@ _HOME = {
     "JudgeError": "base",
     "Layout": "layout",
     "PairClassifier": "pair",
+    "PairRM": "ranker",
     "Remote": "remote",
     "Retried": "retried",
     "Reward": "reward",

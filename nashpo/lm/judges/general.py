@@ -11,7 +11,7 @@ from nashpo.lm.decoder import Decoder
 from nashpo.lm.files import load
 from nashpo.lm.judges.base import JudgeError, answer_count, name_of, same_length, short
 from nashpo.lm.judges.function import positive
-from nashpo.lm.judges.layout import Layout
+from nashpo.lm.judges.layout import Layout, OneAnswer
 from nashpo.lm.judges.reader import Reader, as_head, head_of, shown
 from nashpo.lm.judges.scored import distinct
 from nashpo.lm.text import Prompt, Text
@@ -20,7 +20,7 @@ from nashpo.oracles.base import logistic
 Convention = Literal["normalised", "scaled"]
 
 
-class GeneralPreference:
+class GeneralPreference(OneAnswer):
     """A general preference model (Zhang et al. 2024, arXiv:2410.02197).
 
         P(y beats y') = 1 / (1 + exp(-<R v, v'> / temperature)),   <R v, v'> = sum_l g_l (v_2l v'_2l+1 - v_2l+1 v'_2l)
@@ -52,7 +52,6 @@ class GeneralPreference:
     """
 
     usual: ClassVar[Layout] = Layout(chat=True, begin="added", end="replaced")
-    answers: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -170,7 +169,7 @@ class GeneralPreference:
     def _gates(self, x: np.ndarray) -> np.ndarray:
         """How strongly each block counts for a prompt, `[N, k]`."""
         if self.convention == "scaled":
-            x = x / np.sqrt(self.reader.decoder.width)
+            x = x / np.sqrt(self.reader.model.width)
         weights = np.exp(x - x.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         return weights * self.blocks if self.convention == "scaled" else weights

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
+from nashpo.lm.files.checkpoint import check_files
 from nashpo.lm.text import Prompt, Text
 
 Begin = Literal["template", "removed", "added"]
@@ -80,6 +81,25 @@ class Layout:
         if end is None:
             raise ValueError(f"end={self.end!r}: the tokenizer has no end token; write end='kept'.")
         return [*(tokens[:-1] if self.end == "replaced" or tokens[-1:] == [end] else tokens), end]
+
+
+class OneAnswer:
+    """A judge that is a language model and reads one answer at a time.
+
+    >>> from nashpo.lm.tiny import tiny_tokenizer
+    >>> OneAnswer.least(tiny_tokenizer(["red"]), "red", {})
+    2
+    """
+
+    usual: ClassVar[Layout] = Layout()
+    answers: ClassVar[int] = 1
+    look = staticmethod(check_files)
+
+    @classmethod
+    def least(cls, text: Text, prompt: Prompt, settings: Mapping[str, Any]) -> int:
+        """Tokens of a prompt with an empty answer, laid out by a judge with these settings."""
+        layout: Layout = settings.get("layout") or cls.usual
+        return len(layout.answered(text, prompt, "")[0])
 
 
 def filled(template: str, prompt: Prompt, left: str, right: str, turn: str | None = None) -> str:

@@ -1,19 +1,19 @@
 """Judges that read both answers in one text."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nashpo.lm.decoder import Decoder
 from nashpo.lm.files import load
-from nashpo.lm.judges.base import Questions, checked
+from nashpo.lm.files.checkpoint import check_files
 from nashpo.lm.judges.function import positive
 from nashpo.lm.judges.layout import Layout, check_template, filled
+from nashpo.lm.judges.orders import TwoOrders
 from nashpo.lm.judges.reader import Reader, as_head, head_of, shown
 from nashpo.lm.text import Prompt, Text
-from nashpo.oracles.base import logistic
 
 CHOICE = (
     "Which of two answers to the prompt is better?\n\n[Prompt]\n{prompt}\n\n[Answer A]\n{left}\n\n[Answer B]\n{right}"
@@ -22,52 +22,46 @@ CHOICE = (
 """What `Choice` asks unless it is told otherwise."""
 
 
-class _TwoOrders:
-    """A judge of pairs that reads each in both orders.
-
-    P = (p(left, right) + 1 - p(right, left)) / 2,   p = 1 / (1 + exp(-(z_left - z_right) / temperature))
-    """
+class _OneText(TwoOrders):
+    """A judge whose text holds both answers: z_left and z_right are read at its last token."""
 
     usual: ClassVar[Layout] = Layout()
     answers: ClassVar[int] = 2
+    look = staticmethod(check_files)
     reader: Reader
     layout: Layout
     head: Any
     template: str
     turn: str | None
-    temperature: float
-    name: str
     answering = False
     cap: float | None = None
 
-    def compare(self, prompts: Sequence[Prompt], left: Sequence[str], right: Sequence[str]) -> np.ndarray:
-        """`P(left[i] is preferred to right[i])` `[N]`; equal pairs are read once, in both orders.
+    def margins(self, prompts: Sequence[Prompt], left: Sequence[str], right: Sequence[str]) -> np.ndarray:
+        """`z_left - z_right` `[N]`.
 
         Raises `JudgeError` for a text that is too long to be read.
         """
-        asked = Questions.of(prompts, left, right)
-        if not asked.left:
-            return asked.answers([])
-        both = [(*asked.left, *asked.right), (*asked.right, *asked.left)]
-        texts = zip(asked.prompts * 2, *both, strict=True)
-        rows = [self._tokens(prompt, first, second) for prompt, first, second in texts]
-        self.reader.check(rows, asked.prompts * 2)
+        questions = (filled(self.template, *texts, self.turn) for texts in zip(prompts, left, right, strict=True))
+        rows = [self.layout.asked(self.reader.text, question, self.answering) for question in questions]
+        self.reader.check(rows, prompts)
         last = np.array([[len(row) - 1] for row in rows], np.int32)
         said = self.reader.read(self.head, rows, last, self.cap)[:, 0].astype(np.float64)
-        forward, backward = np.split(np.asarray(logistic((said[:, 0] - said[:, 1]) / self.temperature)), 2)
-        return asked.answers(checked((forward + 1.0 - backward) / 2, asked.prompts, self.name))
+        return said[:, 0] - said[:, 1]
 
     def identity(self) -> str:
         """Weights, tokenizer and options."""
         options = [type(self).__name__, str(self.layout), self.template, self.turn, self.temperature, self.answering]
         return f"{options} {self.reader.identity()} {shown(self.head)}"
 
-    def _tokens(self, prompt: Prompt, left: str, right: str) -> list[int]:
-        question = filled(self.template, prompt, left, right, self.turn)
-        return self.layout.asked(self.reader.text, question, self.answering)
+    @classmethod
+    def least(cls, text: Text, prompt: Prompt, settings: Mapping[str, Any]) -> int:
+        """Tokens of a prompt with empty answers, laid out by a judge with these settings."""
+        question = filled(settings.get("template", CHOICE), prompt, "", "", settings.get("turn"))
+        layout: Layout = settings.get("layout") or cls.usual
+        return len(layout.asked(text, question, settings.get("answering", cls.answering)))
 
 
-class PairClassifier(_TwoOrders):
+class PairClassifier(_OneText):
     """A classifier of pairs: the softmax over the two labels of one text that holds both answers.
 
     `template` is that text, with places for `{prompt}`, `{left}` and `{right}`; it is what the model was trained on,
@@ -146,7 +140,7 @@ class PairClassifier(_TwoOrders):
         return cls(checkpoint.decoder, checkpoint.params, head, text, path=path, **options)
 
 
-class Choice(_TwoOrders):
+class Choice(_OneText):
     """A language model that is asked which answer is better: the softmax of the logits of two tokens, "A" and "B".
 
     `template` is the question, with places for `{prompt}`, `{left}` (the answer called `labels[0]`) and `{right}`;

@@ -1,8 +1,8 @@
-"""A language model that reads texts and is asked for a few numbers at a few of their tokens."""
+"""A model that reads texts and is asked for a few numbers at a few of their tokens."""
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,23 @@ import numpy as np
 
 from nashpo.fingerprint import digest, fingerprint
 from nashpo.lm.decoder import Decoder, hidden
+from nashpo.lm.encoder import Encoder
 from nashpo.lm.host import on_host
 from nashpo.lm.judges.base import JudgeError, digest_of, short
 from nashpo.lm.sequences import bucket, positions
 from nashpo.lm.text import Prompt, Text
 
+States = Callable[[Any, Any, Any, Any], jax.Array]
 _SHORTEST = 8
 """Tokens that a row is padded to at least; shorter rows are not worth a program of their own."""
 
 
 class Reader:
-    """The decoder of a judge with its own tokenizer, reading `batch` texts at a time.
+    """The model of a judge with its own tokenizer, reading `batch` texts at a time.
 
     Texts are sorted by length and padded to one of few lengths, so that few programs are compiled. `longest` is the
-    number of tokens of the longest text that is read; None for what the model was made for.
+    number of tokens of the longest text that is read; None for what the model was made for. `states` computes what the
+    model makes of tokens at positions, `[B, T, D]`; a decoder's own if None.
 
     Raises `ValueError` where the tokenizer has more tokens than the embedding has rows, but for added ones: published
     tokenizers have some that no text is to hold.
@@ -40,20 +43,28 @@ class Reader:
     """
 
     def __init__(
-        self, decoder: Decoder, params: Any, text: Text, batch: int = 16, longest: int | None = None, path: Any = None
+        self,
+        model: Decoder | Encoder,
+        params: Any,
+        text: Text,
+        batch: int = 16,
+        longest: int | None = None,
+        path: Any = None,
+        states: States | None = None,
     ) -> None:
         words = text.tokenizer.get_vocab()
         own = set(words) - set(text.tokenizer.get_added_vocab())
         size = max((words[word] for word in own), default=-1) + 1
-        if size > decoder.vocabulary:
+        if size > model.vocabulary:
             raise ValueError(
-                f"the judge's tokenizer has {size} tokens, but its embedding {decoder.vocabulary} rows: "
+                f"the judge's tokenizer has {size} tokens, but its embedding {model.vocabulary} rows: "
                 "they do not belong together."
             )
         if batch < 1 or (longest is not None and longest < 1):
             raise ValueError(f"batch={batch}, longest={longest}: both are at least 1.")
-        self.decoder, self.params, self.text, self.batch = decoder, params, text, batch
-        self.longest = decoder.longest if longest is None else longest
+        self.model, self.params, self.text, self.batch = model, params, text, batch
+        self.longest = model.longest if longest is None else longest
+        self.states = states or _decoded
         self._files = None if path is None else _files(Path(path))
 
     def read(self, head: Any, rows: Sequence[Sequence[int]], at: np.ndarray, cap: float | None = None) -> np.ndarray:
@@ -70,7 +81,9 @@ class Reader:
             for line, i in enumerate(some):
                 tokens[line, : len(rows[i])] = rows[i]
                 places[line] = at[i]
-            read = _read(self.decoder, cap, self.params, head, tokens, positions(tokens).astype(np.int32), places)
+            read = _read(
+                self.states, self.model, cap, self.params, head, tokens, positions(tokens).astype(np.int32), places
+            )
             found[some] = on_host(read)[: len(some)]
         return found
 
@@ -78,7 +91,7 @@ class Reader:
         """Raise `JudgeError` for a text that is too long to be read, has no tokens, or one without an embedding."""
         for row, prompt in zip(rows, prompts, strict=True):
             if self.longest is not None and len(row) > self.longest:
-                room = self.decoder.longest is None or self.longest < self.decoder.longest
+                room = self.model.longest is None or self.longest < self.model.longest
                 more = ", or raise judge.longest" if room else ""
                 raise JudgeError(
                     f"the judge reads {self.longest} tokens, but there are {len(row)} in the prompt {short(prompt)} "
@@ -86,11 +99,11 @@ class Reader:
                 )
             if not len(row):
                 raise JudgeError(f"the judge's text for the prompt {short(prompt)} has no tokens.")
-            if max(row) >= self.decoder.vocabulary:
+            if max(row) >= self.model.vocabulary:
                 word = self.text.tokenizer.convert_ids_to_tokens(max(row))
                 raise JudgeError(
                     f"the judge's text for the prompt {short(prompt)} has the token {word!r} ({max(row)}), but its "
-                    f"embedding {self.decoder.vocabulary} rows."
+                    f"embedding {self.model.vocabulary} rows."
                 )
 
     def identity(self) -> str:
@@ -98,7 +111,7 @@ class Reader:
         backend = getattr(self.text.tokenizer, "backend_tokenizer", None)
         words = backend.to_str() if backend is not None else str(sorted(self.text.tokenizer.get_vocab().items()))
         weights = self._files or str(sorted(fingerprint(self.params).items()))
-        parts = (weights, str(self.decoder), words, str(self.text.tokenizer.chat_template))
+        parts = (weights, str(self.model), words, str(self.text.tokenizer.chat_template))
         return digest_of(*parts).hex()
 
 
@@ -137,11 +150,15 @@ def shown(head: Any) -> str:
     return digest(np.asarray(head))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _read(decoder, cap, params, head, tokens, places, at):
+def _decoded(decoder: Any, params: Any, tokens: jax.Array, places: jax.Array) -> jax.Array:
+    """The states of a decoder."""
+    return hidden(decoder, params, tokens, places)[0]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _read(states, model, cap, params, head, tokens, places, at):
     """`Reader.read` of one batch."""
-    states, _ = hidden(decoder, params, tokens, places)
-    asked = jnp.take_along_axis(states, at[:, :, None], axis=1).astype(jnp.float32)
+    asked = jnp.take_along_axis(states(model, params, tokens, places), at[:, :, None], axis=1).astype(jnp.float32)
     said = jnp.einsum("bmd,hd->bmh", asked, head, precision=jax.lax.Precision.HIGHEST)
     return said if cap is None else cap * jnp.tanh(said / cap)
 

@@ -2,20 +2,20 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from nashpo.lm.decoder import Decoder
 from nashpo.lm.files import load
 from nashpo.lm.judges.function import positive
-from nashpo.lm.judges.layout import Layout
+from nashpo.lm.judges.layout import Layout, OneAnswer
 from nashpo.lm.judges.reader import Reader, as_head, head_of, shown
 from nashpo.lm.judges.scored import Scored
 from nashpo.lm.text import Prompt, Text
 
 
-class Reward(Scored):
+class Reward(OneAnswer, Scored):
     """A reward model: `P(y beats y') = 1 / (1 + exp(-(r(y) - r(y')) / temperature))` (Bradley-Terry).
 
     `r(y) = head hidden` at the last token of prompt and answer: `*ForSequenceClassification` with one label. The last
@@ -33,9 +33,6 @@ class Reward(Scored):
     >>> judge.compare(["red"], [" green"], [" green"]).tolist()
     [0.5]
     """
-
-    usual: ClassVar[Layout] = Layout()
-    answers: ClassVar[int] = 1
 
     def __init__(
         self,
