@@ -185,6 +185,27 @@ def test_the_central_path_is_feasible_and_centred():
         np.testing.assert_allclose(point.s, point.gap - S @ point.p, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", [253, 380])
+def test_two_rankings_tie_in_what_nobody_beats_in_both(seed):
+    """On the way there a step that centres raises the gap: it is not the end of the path."""
+    rng = np.random.default_rng(seed)
+    ranks = np.array([rng.permutation(100) for _ in range(2)])
+    S = sum(np.sign(rank[:, None] - rank) for rank in ranks) / 4
+    unbeaten = (S >= 0).all(1)
+    found = maximal_lottery(S)
+    assert not found.unique and unbeaten.sum() > 1
+    np.testing.assert_allclose(np.exp(found.log_policy), unbeaten / unbeaten.sum(), rtol=0, atol=1e-12)
+
+
+def test_a_path_that_is_cut_short_claims_nothing(monkeypatch):
+    """Two unbeaten responses; the better one alone is an equilibrium, and looks like the only one on the way."""
+    monkeypatch.setattr("nashpo.exact.interior._LIMIT", 1)
+    rng = np.random.default_rng(253)
+    ranks = np.array([rng.permutation(100) for _ in range(2)])
+    with pytest.raises(ArithmeticError, match="stalled on a table of 100 responses with ties"):
+        maximal_lottery(sum(np.sign(rank[:, None] - rank) for rank in ranks) / 4)
+
+
 def test_an_unknown_method_is_named():
     with pytest.raises(ValueError, match='method="simplex": choose'):
         maximal_lottery(CYCLE, "simplex")

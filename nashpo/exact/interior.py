@@ -17,6 +17,8 @@ from nashpo.exact.factor import SMALL, Solve, factorise
 _CORRECTORS = 4
 _LOW, _HIGH = 0.3, 3.0
 _LIMIT = 80
+_PATIENCE = 4
+"""Steps in a row without a smaller gap that are borne: one that centres may raise it for a while."""
 _ROUGH = 1e-6
 
 
@@ -36,7 +38,7 @@ class Iterate(NamedTuple):
 def central_path(S: np.ndarray) -> Iterator[Iterate]:
     """Iterates `p, s` with `s = t - S p` up to rounding, `sum p = 1` and a falling gap `t`, from the uniform policy.
 
-    `S` `[A, A]` is skew with entries of at most 1/2. Ends when the gap reaches 1e-15 or stops falling.
+    `S` `[A, A]` is skew with entries of at most 1/2. Ends when the gap reaches 1e-15 or has stopped falling.
     """
     S = np.ascontiguousarray(S)
     n = len(S)
@@ -49,6 +51,7 @@ def central_path(S: np.ndarray) -> Iterator[Iterate]:
     s = t - gains
     yield Iterate(p, s, t)
     single = S.astype(np.float32) if n > SMALL else None
+    lowest, waited = t, 0
     for _ in range(_LIMIT):
         before, last = t, (p, s)
         rough = single if t > _ROUGH else None
@@ -59,10 +62,12 @@ def central_path(S: np.ndarray) -> Iterator[Iterate]:
             if not (t < 0.7 * before and float((p * s).min()) > 1e-4 * t / n):
                 single, t, (p, s) = None, before, last
                 continue
-        if not (np.isfinite(t) and t < 0.999 * before):
-            return
-        yield Iterate(p, s, t)
-        if t < 1e-15:
+        if t < 0.999 * lowest:
+            lowest, waited = t, 0
+            yield Iterate(p, s, t)
+        else:
+            waited += 1
+        if t < 1e-15 or waited > _PATIENCE or not np.isfinite(t):
             return
 
 

@@ -106,7 +106,7 @@ def _whole(S: np.ndarray) -> _Face:
     p /= max(p.sum(), 1e-300)
     if len(support) == rows.shape[1] or p[support].min() <= 0 or (S @ p).max() > max(point.gap, 1e-14):
         p = point.p
-    if (S @ p).max() > 1e-11:
+    if max((S @ p).max(), point.gap) > 1e-11:
         return _rescue(S, steps)
     return _Face(p, support, rows if len(support) - rows.shape[1] > 1 else None, steps)
 
