@@ -232,6 +232,18 @@ def test_networks_in_training_mode_are_refused(make):
     EmbeddingModel.from_module(network, contexts).over(features)
 
 
+@pytest.mark.parametrize("make", [RewardModel, PairwiseModel])
+def test_responses_that_see_each_other_are_refused(make):
+    data = Comparisons.from_wins([[0, 3, 1], [1, 0, 2], [2, 1, 0]]).with_features(np.eye(3))
+    centred = nnx.Sequential(
+        lambda *parts: jnp.concatenate(parts, -1), lambda v: v - v.mean(0), module(3 if make is RewardModel else 6, 1)
+    )
+    model = make.from_module(centred)
+    for use in (lambda: fit(model, data, KEY), lambda: model.over(np.eye(3)[None])):
+        with pytest.raises(ValueError, match="Sequential answers response 0 differently when other responses are in"):
+            use()
+
+
 def test_networks_that_the_call_puts_in_evaluation_mode_are_in_order():
     told = Layered(3, nnx.Dropout(0.5, rngs=nnx.Rngs(0)), deterministic=True)
     features = np.eye(3, dtype=np.float32)

@@ -70,7 +70,7 @@ class Neural:
             )
         check_floating(shape, name)
         check_evaluating(policy, lambda bare: _forward(bare, np.arange(given[0])))
-        _check_rows(policy, name)
+        check_alone(policy, lambda rows: _forward(policy, rows % given[0]), name)
         return policy
 
     def module(self) -> nnx.Module:
@@ -152,26 +152,24 @@ def _forward(policy: Neural, prompts: Array) -> Array:
     return policy.outputs(jnp.asarray(policy.contexts)[prompts])
 
 
-def _check_rows(policy: Neural, name: str) -> None:
-    """Refuse an answer to a prompt that moves with the others of a batch; what is being traced cannot be tried."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(policy)):
-        return
-    together = np.arange(4) % 3 % len(policy.contexts)
-    check_alone(_forward(policy, together[:1]), _forward(policy, together)[np.array([0, 3])], name)
+def check_alone(network: Any, outputs: Callable[[np.ndarray], Array], name: str, row: str = "prompt") -> None:
+    """Refuse the network `name` where an output moves with the others of a batch.
 
+    `outputs` are those of the rows with numbers 0, 1 or 2, asked for alone and among others. What is being traced
+    cannot be tried.
 
-def check_alone(alone: Array, among: Array, name: str) -> None:
-    """Refuse outputs of one row alone that differ from those of the same row among others.
-
-    >>> check_alone(np.zeros((1, 2)), np.ones((2, 2)), "Linear")
+    >>> check_alone(None, lambda rows: rows - rows.mean(), "Centred")
     Traceback (most recent call last):
         ...
-    ValueError: Linear answers prompt 0 differently when other prompts are in the batch, but every prompt is answered \
+    ValueError: Centred answers prompt 0 differently when other prompts are in the batch, but every prompt is answered \
 by itself: call module.eval() where there is dropout or a batch statistic.
     """
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(network)):
+        return
+    alone, among = outputs(np.arange(1)), outputs(np.arange(4) % 3)[np.array([0, 3])]
     allowed = jnp.finfo(among.dtype).eps ** 0.5 * jnp.max(jnp.abs(among))
     if jnp.any(jnp.abs(among - alone) > allowed):
-        raise ValueError(_together(name, "prompt"))
+        raise ValueError(_together(name, row))
 
 
 def check_evaluating(network: Any, call: Callable[[Any], Any], row: str = "prompt") -> None:

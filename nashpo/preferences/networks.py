@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from nashpo.policies.neural import check_evaluating
+from nashpo.policies.neural import check_alone, check_evaluating
 from nashpo.struct import record, static
 from nashpo.typing import Array
 
@@ -80,19 +80,27 @@ class Network:
     def __call__(self, prompts: Array, *responses: Array) -> Array:
         """The module's output for prompts `[N]` and features `[N, D]`.
 
-        Raises `ValueError` for item numbers in place of features, or for dropout and batch statistics in training mode,
-        with which the answer to a response would move with the others of a batch.
+        Raises `ValueError` for item numbers in place of features, or for a module whose answer to a response moves with
+        the others of a batch, as with dropout and batch statistics in training mode.
         """
         if any(jnp.ndim(response) != 2 for response in responses):
             raise ValueError("a network reads features, but these are item numbers: compare with_features(...).")
         output = self._output(prompts, responses)
         check_evaluating(self, lambda bare: bare._output(prompts, responses), "response")
+
+        def outputs(rows: np.ndarray) -> Array:
+            rows = rows % len(prompts)
+            return self._output(prompts[rows], [response[rows] for response in responses])
+
+        check_alone((self, prompts, responses), outputs, type(self._module()).__name__, "response")
         return output
 
     def _output(self, prompts: Array, responses: Sequence[Array]) -> Array:
-        module = nnx.merge(self.graph, self.params, self.rest)
         context = () if self.contexts is None else (self.contexts[prompts],)
-        return module(*context, *responses)
+        return self._module()(*context, *responses)
+
+    def _module(self) -> Any:
+        return nnx.merge(self.graph, self.params, self.rest)
 
     def __repr__(self) -> str:
         """The shapes of the parameters."""
