@@ -35,9 +35,9 @@ COMMAND = Command(
   lora = {rank = 16}           {rank, alpha, targets, rslora}
   [data]                       key, longest, overlong = "error" | "drop" | "truncate",
   prompts = "prompts.jsonl"    held_out (how many of the last, or a file): prompts to measure on
-  [judge]                      reward | pair | choice | preference (path), function | scores, remote
-  kind = "reward"              (url), ensemble of [[judge.members]] with weight; cache (a folder),
-  path = "reward-model"        retries, unfinished_penalty
+  [judge]                      reward | pair | pairrm | choice | preference (path), remote (url),
+  kind = "reward"              function | scores, ensemble of [[judge.members]] with weight;
+  path = "reward-model"        cache (a folder), retries, unfinished_penalty
   [algorithm]                  any of nashpo solvers and its settings; beta (default 0.1)
   solver = "egpo"
   eta = 0.5
