@@ -84,6 +84,7 @@ def test_a_prior_is_pseudo_wins_on_both_sides():
         ([[0, -1], [1, 0]], 0.0, r"wins\[0, 1\] is -1"),
         ([[0, np.nan], [1, 0]], 0.0, r"wins\[0, 1\] is nan"),
         ([[0, 1, 2], [1, 0, 2]], 0.0, r"shape \(2, 3\)"),
+        ([[0.5, 0.9], [0.1, 0.5]], 0.0, r"wins\[0, 0\] is 0.5: nobody wins against itself, put 0 there"),
         ([[0, 1], [1, 0]], -1.0, "prior is -1.0"),
         ([["x", 1], [1, 0]], 0.0, "real numbers"),
     ],

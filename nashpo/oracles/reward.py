@@ -122,7 +122,11 @@ def _counts(wins: Array, prior: float) -> np.ndarray:
     if len(wrong):
         entry = tuple(wrong[0])
         raise ValueError(f"{cell(entry, 'wins')} is {counts[entry]:g}: a count is finite and not negative.")
-    if not (np.isfinite(prior) and prior >= 0):
+    own = np.argwhere((counts != 0) & np.eye(counts.shape[-1], dtype=bool))
+    if len(own):
+        entry = tuple(own[0])
+        raise ValueError(f"{cell(entry, 'wins')} is {counts[entry]:g}: nobody wins against itself, put 0 there.")
+    if not (np.ndim(prior) == 0 and np.isfinite(prior) and prior >= 0):
         raise ValueError(f"prior is {prior}, but must be a finite number of wins, 0 or more.")
     counts += prior
     counts[..., np.arange(counts.shape[-1]), np.arange(counts.shape[-1])] = 0.0
