@@ -73,6 +73,8 @@ def _plain(value: Any) -> str | None:
     if isinstance(value, np.generic | np.ndarray | jax.Array):
         small = np.size(value) <= 4
         return f"{np.asarray(value).tolist()!r} {value.dtype}" if small else digest(value)
+    if isinstance(value, jax.sharding.Mesh):
+        return repr(None)  # where numbers are computed is no setting: a run goes on with other devices
     if isinstance(value, enum.Enum | np.dtype):
         return str(value)
     if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc):

@@ -15,6 +15,7 @@ from flax import nnx
 from test_drive import bits, breaking_off, same
 
 import nashpo
+from nashpo.fingerprint import fingerprint
 from nashpo.learners import Fresh, Regression, Replay, Sampled
 from nashpo.oracles import Judge, Sequences
 from nashpo.policies import Answers, Mixture, Neural, Tabular, Token
@@ -268,6 +269,8 @@ slots, stage, own = dict(now=start, reference=start), Stage(dict(now=1.0), again
 collected = jax.jit(lambda key: learner.collect(key, start, slots, stage, jax.tree.map(jnp.asarray, own)))
 spread = collected(jax.random.key(0)).anchor.sharding
 assert len(spread.device_set) == 8 and not spread.is_fully_replicated, spread
+from nashpo.fingerprint import fingerprint
+assert fingerprint(learner) == fingerprint(Sampled(0.05, prompts=16))
 print("equal" if worst < 1e-12 else worst)
 """
 
@@ -280,6 +283,11 @@ def test_eight_devices_give_the_numbers_of_one():
     program = EIGHT.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "equal\n", done.stdout + done.stderr[-3000:]
+
+
+def test_a_run_may_go_on_with_other_devices():
+    """Two learners of one fingerprint share their checkpoints."""
+    assert fingerprint(Sampled(0.05, mesh=jax.make_mesh((1,), ("batch",)))) == fingerprint(Sampled(0.05))
 
 
 def test_a_mesh_that_cannot_be_used_is_refused():
