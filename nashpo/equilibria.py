@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from nashpo.exact import certify, kl_equilibria, maximal_lottery
 from nashpo.game import Game, check_enumerable
 from nashpo.oracles.base import VALUE
 from nashpo.policies.tabular import Tabular, as_policy
+
+if TYPE_CHECKING:
+    import xarray
 
 _PLAYED = 1e-9
 
@@ -78,6 +82,15 @@ class Equilibrium:
         """Log-probabilities, `[X, A]`; -1e9 for a response that is never given."""
         return np.asarray(self.policy.logits)
 
+    def to_xarray(self) -> "xarray.Dataset":
+        """The policy and its certificate with labelled axes: prompt, item.
+
+        >>> game = Game.from_table([[0.5, 0.75], [0.25, 0.5]], beta=0.5, items=["tea", "coffee"])
+        >>> float(equilibrium(game).to_xarray()["policy"].sel(prompt=0, item="tea").round(3))
+        0.622
+        """
+        return EquilibriumPath((self.beta,), (self,)).to_xarray().isel(beta=0)
+
     def __repr__(self) -> str:
         """The answer in a few lines."""
         chosen = ": the one of largest entropy" if "maximum entropy" in self.method else ""
@@ -117,6 +130,25 @@ class EquilibriumPath(Sequence):
     def probs(self) -> np.ndarray:
         """Probabilities, `[T, X, A]`."""
         return np.stack([e.probs() for e in self.equilibria])
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """The policies and their certificates with labelled axes: beta, prompt, item; `.to_netcdf(path)` keeps them.
+
+        >>> game = Game.from_table([[0.5, 0.75], [0.25, 0.5]], items=["tea", "coffee"])
+        >>> path = equilibrium_path(game, [1.0, 0.1]).to_xarray()
+        >>> path["policy"].sel(beta=0.1, item="coffee", prompt=0).item() < 0.1, sorted(path.data_vars)
+        (True, ['gap', 'log_policy', 'method', 'policy', 'residual', 'unique'])
+        """
+        import xarray
+
+        if not self.equilibria:
+            raise ValueError("a path without any beta has no arrays to label.")
+        log_probs = np.stack([e.log_probs() for e in self.equilibria])
+        axes = ("beta", "prompt", "item")
+        items = list(self.equilibria[0].items or range(log_probs.shape[2]))
+        said = {name: ("beta", [getattr(e, name) for e in self]) for name in ("gap", "residual", "unique", "method")}
+        data = {"policy": (axes, np.exp(log_probs)), "log_policy": (axes, log_probs), **said}
+        return xarray.Dataset(data, {"beta": list(self.betas), "prompt": np.arange(log_probs.shape[1]), "item": items})
 
 
 def equilibrium(game: Game, *, method: str = "auto", start: object = None, tol: float = 0.0) -> Equilibrium:

@@ -216,3 +216,23 @@ def test_a_method_that_does_not_apply_is_named():
         nashpo.equilibrium(nashpo.Game.from_table(TIES, beta=0.1), method="highs")
     with pytest.raises(ValueError, match='choose "auto" or "interior" or "highs"'):
         nashpo.equilibrium(nashpo.Game.from_table(TIES), method="newton")
+
+
+def test_paths_with_labelled_axes(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    tables = np.stack([random_table(1, 3), random_table(2, 3)])
+    game = nashpo.Game.from_table(tables, items=["a", "b", "c"])
+    path = nashpo.equilibrium_path(game, [0.1, 1.0, 0.0])
+    data = path.to_xarray()
+    for beta, found in zip(path.betas, path, strict=True):
+        one = data.sel(beta=beta)
+        np.testing.assert_array_equal(one["policy"].values, found.probs())
+        np.testing.assert_array_equal(one["log_policy"].values, found.log_probs())
+        assert (one["gap"].item(), one["method"].item()) == (found.gap, found.method)
+        assert one.identical(found.to_xarray())
+    data.to_netcdf(tmp_path / "path.nc", engine="h5netcdf")
+    again = xarray.load_dataset(tmp_path / "path.nc", engine="h5netcdf")
+    np.testing.assert_array_equal(again["policy"], data["policy"])
+    assert again["item"].values.tolist() == ["a", "b", "c"] and again["unique"].values.all()
+    with pytest.raises(ValueError, match="a path without any beta"):
+        nashpo.equilibrium_path(game, []).to_xarray()

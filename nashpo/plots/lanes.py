@@ -10,6 +10,7 @@ import numpy as np
 from nashpo.plots.style import cut, labelled, listed
 from nashpo.results import Result
 from nashpo.solver import Status
+from nashpo.sweeps import Sweep
 
 if TYPE_CHECKING:
     import xarray
@@ -49,7 +50,7 @@ def quantile(values: np.ndarray, q: float) -> np.ndarray:
 
 def is_sweep(thing: Any) -> bool:
     """Whether this is a sweep or its labelled arrays."""
-    return not isinstance(thing, Result) and (hasattr(thing, "to_xarray") or hasattr(thing, "data_vars"))
+    return isinstance(thing, Sweep) or hasattr(thing, "data_vars")
 
 
 def dataset(sweep: Any, picture: str) -> "xarray.Dataset":
