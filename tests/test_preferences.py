@@ -5,6 +5,7 @@ import itertools
 import jax
 import numpy as np
 import optax
+import pandas as pd
 import pytest
 
 import nashpo
@@ -350,10 +351,25 @@ def test_extreme_counts_have_a_penalised_fit():
             np.testing.assert_allclose(slope.sum(axis=1), penalty * found.rewards[0], rtol=1e-6)
 
 
+def test_a_data_frame_names_its_items():
+    frame = pd.DataFrame([[0, 3], [1, 0]], index=["tea", "coffee"], columns=["tea", "coffee"])
+    assert Comparisons.from_wins(frame).items == ("tea", "coffee")
+    assert Comparisons.from_wins(frame, items=["a", "b"]).items == ("a", "b")
+    with pytest.raises(ValueError, match="the rows of the DataFrame are"):
+        BradleyTerry.fit(frame[["coffee", "tea"]])
+    assert Comparisons.from_wins(frame.to_numpy()).items is None
+
+
 def test_items_are_needed_to_fit_items():
     data = Comparisons.from_pairs([[0.0]], [[1.0]])
     with pytest.raises(ValueError, match="fit_general_preference: these comparisons are of features"):
         fit_general_preference(data, KEY)
+    with pytest.raises(ValueError, match="BradleyTerry: these comparisons are of features"):
+        log_likelihood(BradleyTerry(np.zeros((1, 2))), data)
+    with pytest.raises(ValueError, match=r"fit_bradley_terry: give Comparisons, made with from_wins, .* and no list"):
+        fit_bradley_terry([[0, 3], [1, 0]])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"blocks=1\.5: give at least one block"):
+        fit_general_preference(Comparisons.from_wins(WINS), KEY, blocks=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="blocks=0"):
         fit_general_preference(Comparisons.from_wins(WINS), KEY, blocks=0)
     with pytest.raises(ValueError, match="temperature=0"):

@@ -10,6 +10,7 @@ from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
 from nashpo.validation import validate_items
+from nashpo.validation.items import frame_items
 from nashpo.validation.wording import cell, numeric
 
 _NEWTON_STEPS = 200
@@ -56,6 +57,7 @@ class BradleyTerry(Enumerable):
         ValueError: 'tea' never lost to 'coffee', so no finite reward fits: add matches, drop these items, or pass \
 a prior above 0.
         """
+        items = frame_items(wins, items)
         counts = _counts(wins, prior)
         names = None if items is None else validate_items(items, counts.shape[-1])
         return cls(most_likely(counts if counts.ndim == 3 else counts[None], names, "prior"), scale)

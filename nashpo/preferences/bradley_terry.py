@@ -6,6 +6,7 @@ from nashpo.oracles.base import logistic
 from nashpo.oracles.reward import BradleyTerry, most_likely
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import check_noise, check_penalty, targets
+from nashpo.preferences.rows import require_comparisons
 from nashpo.typing import Scale
 
 _STEPS = 100
@@ -33,6 +34,7 @@ def fit_bradley_terry(
     >>> fit_bradley_terry(Comparisons.from_wins([[0, 3], [1, 0]]), flip=0.1).table()[0, 0, 1].round(6)
     np.float64(0.8125)
     """
+    require_comparisons(data, "fit_bradley_terry")
     data.require_items("fit_bradley_terry")
     check_penalty(penalty)
     check_noise(flip, smoothing)

@@ -22,6 +22,7 @@ from nashpo.tables import from_matches, from_wins
 from nashpo.tables.wins import Ties
 from nashpo.typing import Key
 from nashpo.validation import validate_items
+from nashpo.validation.items import frame_items
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ class Comparisons:
     def from_wins(cls, wins: Any, items: Sequence[str] | None = None) -> Comparisons:
         """Comparisons from counts: `wins[i, j]`, `[A, A]` or `[X, A, A]`, is how often i beat j (a tie is 1/2 each).
 
-        One row for every pair that met, the lower number at the left.
+        One row for every pair that met, the lower number at the left. Items are named as the columns of a DataFrame.
 
         Raises `ValueError` for counts that are negative, not finite or not square, or wins against itself.
 
@@ -124,6 +125,7 @@ class Comparisons:
         ([0, 1], [1, 2], [0.75, 0.5], [4.0, 4.0])
         """
         from_wins(wins, items)
+        items = frame_items(wins, items)
         counts = np.array(wins, np.float64)
         counts = counts if counts.ndim == 3 else counts[None]
         prompts, left, right = np.nonzero(np.triu(counts + counts.swapaxes(-1, -2), 1))

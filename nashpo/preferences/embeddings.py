@@ -10,7 +10,7 @@ import numpy as np
 from nashpo.oracles.embedding import GeneralPreference
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import Correction, check_correction, targets
-from nashpo.preferences.rows import random
+from nashpo.preferences.rows import random, require_comparisons
 from nashpo.preferences.training import Training, fit
 from nashpo.struct import record
 from nashpo.typing import Array, Key, Scalar, Scale
@@ -54,10 +54,11 @@ def fit_general_preference(
     >>> fit_general_preference(cycle, jax.random.key(0)).table()[0].round(2).tolist()
     [[0.5, 0.8, 0.2], [0.2, 0.5, 0.8], [0.8, 0.2, 0.5]]
     """
+    require_comparisons(data, "fit_general_preference")
     data.require_items("fit_general_preference")
     noise = check_correction(correction, flip, smoothing)
-    if blocks < 1:
-        raise ValueError(f"blocks={blocks}: give at least one block of two entries.")
+    if not hasattr(blocks, "__index__") or blocks < 1:
+        raise ValueError(f"blocks={blocks!r}: give at least one block of two entries, a whole number.")
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature={temperature}: must be a positive finite number.")
     if flip and not noise:

@@ -7,6 +7,7 @@ import numpy as np
 
 from nashpo.oracles.base import Oracle
 from nashpo.preferences.comparisons import Comparisons
+from nashpo.preferences.rows import require_comparisons
 
 _TIE = 1e-9
 """A win probability this close to 1/2 foretells nothing."""
@@ -17,15 +18,17 @@ def win_probabilities(oracle: Oracle, data: Comparisons) -> np.ndarray:
 
     An oracle that answers at random is asked once, with a fixed key.
 
-    Raises `ValueError` for an oracle that knows fewer prompts or items than were compared.
+    Raises `ValueError` for an oracle that knows fewer prompts or items than were compared, or none of the features.
 
     >>> from nashpo.oracles import BradleyTerry
     >>> data = Comparisons.from_pairs([0], [1])
     >>> win_probabilities(BradleyTerry(np.log([[3.0, 1.0]])), data).tolist()
     [[0.75, 0.25]]
     """
+    require_comparisons(data, "win_probabilities")
     known = getattr(oracle, "shape", None)
-    if known is not None and data.shape[1] is not None:
+    if known is not None and not (data.shape[1] is None and hasattr(oracle, "answers")):
+        data.require_items(type(oracle).__name__)
         most = (int(data.prompts.max()), int(max(data.left.max(), data.right.max())))
         if most[0] >= known[0] or most[1] >= known[1]:
             raise ValueError(

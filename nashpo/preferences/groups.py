@@ -11,7 +11,7 @@ from nashpo.oracles.reward import BradleyTerry
 from nashpo.preferences.bradley_terry import corrected_wins, penalised_rewards, reward_objective
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import check_noise
-from nashpo.preferences.rows import random
+from nashpo.preferences.rows import random, require_comparisons
 from nashpo.typing import Key, Scale
 
 
@@ -91,7 +91,7 @@ def fit_annotator_groups(
     counts = annotator_wins(data)
     voted = counts.any(axis=(1, 2, 3))
     wins = corrected_wins(counts[voted], flip, smoothing)
-    if not 1 <= groups <= len(wins):
+    if not hasattr(groups, "__index__") or not 1 <= groups <= len(wins):
         raise ValueError(
             f"groups={groups}: there are {len(wins)} annotators who voted, so choose between 1 and {len(wins)}."
         )
@@ -116,6 +116,7 @@ def annotator_wins(data: Comparisons) -> np.ndarray:
     >>> annotator_wins(Comparisons.from_pairs([0, 0], [1, 1], [1.0, 0.0], annotators=[0, 1])).tolist()
     [[[[0.0, 1.0], [0.0, 0.0]]], [[[0.0, 0.0], [1.0, 0.0]]]]
     """
+    require_comparisons(data, "fit_annotator_groups")
     data.require_items("fit_annotator_groups")
     if data.annotators is None:
         raise ValueError("these comparisons do not say who voted: give annotators, a number for every row.")

@@ -32,6 +32,19 @@ def random(key: Key | int) -> np.random.Generator:
     return np.random.default_rng(np.asarray(jax.random.key_data(as_key(key))).ravel())
 
 
+def require_comparisons(data: Any, what: str) -> None:
+    """Raise `ValueError` for data that are no comparisons.
+
+    >>> require_comparisons([[0, 3], [1, 0]], "fit_bradley_terry")
+    Traceback (most recent call last):
+        ...
+    ValueError: fit_bradley_terry: give Comparisons, made with from_wins, from_pairs or from_matches, and no list.
+    """
+    if not hasattr(data, "require_items"):
+        kind = type(data).__name__
+        raise ValueError(f"{what}: give Comparisons, made with from_wins, from_pairs or from_matches, and no {kind}.")
+
+
 def checked_sides(left: Any, right: Any) -> tuple[np.ndarray, np.ndarray, bool]:
     """Both sides as arrays, and whether they are item numbers.
 

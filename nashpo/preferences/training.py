@@ -13,7 +13,7 @@ import optax
 from nashpo.blame import first_bad
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import Correction, check_correction, check_penalty, targets
-from nashpo.preferences.rows import as_key
+from nashpo.preferences.rows import as_key, require_comparisons
 from nashpo.typing import Array, Key, Scalar
 
 
@@ -109,6 +109,7 @@ def fit(
     (True, 0.75)
     """
     training, key = training or Training(), as_key(key)
+    require_comparisons(data, "fit")
     noise = check_correction(correction, flip, smoothing)
     check_penalty(penalty)
     if training.batch is not None and training.optimizer is None:
