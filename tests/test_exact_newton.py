@@ -89,6 +89,27 @@ def test_a_constant_added_to_the_table_changes_nothing():
     )
 
 
+@pytest.mark.parametrize("beta", [1e-5, 1e-6])
+def test_scores_that_cancel_are_solved_to_what_their_sum_resolves(beta):
+    """At an interior equilibrium of scores every payoff is zero, but not its rounding error."""
+    scores = np.array([[0.0, 12.0, -7.0], [-12.0, 0.0, 9.0], [7.0, -9.0, 0.0]])
+    reference = np.log([0.2, 0.3, 0.5])
+    found = kl_equilibrium(scores, reference, beta).log_policy
+    np.testing.assert_allclose(np.exp(found), np.array([9, 7, 12]) / 28, rtol=0, atol=beta)
+    _, residual = certify(scores, 0.0, reference, beta, found)
+    assert residual < 1e-14 / beta
+
+
+@pytest.mark.parametrize(("seed", "size"), [(75, 12), (28, 20)])
+def test_references_of_nearly_no_mass(seed, size):
+    rng = np.random.default_rng(seed)
+    table = np.tril(rng.choice([0.0, 0.5, 1.0], (size, size)), -1)
+    table = table + np.triu(1.0 - table.T, 1) + 0.5 * np.eye(size)
+    reference = rng.uniform(-690.0, 0.0, size)
+    found = kl_equilibrium(table, reference, 1e-5).log_policy
+    assert certify(table, 0.5, reference, 1e-5, found)[1] < 1e-9
+
+
 def test_double_the_payoff_is_half_the_beta():
     score = random_table(2, 10) - 0.5
     once = kl_equilibrium(score, UNIFORM[10], 0.05).log_policy

@@ -19,7 +19,7 @@ _FACTOR = 4.0
 _DENSE = 64
 _SINGLE = 256
 _ABSENT = -1e8
-_STEPS = 40
+_STEPS = 400
 _EPS = float(np.finfo(float).eps)
 _SMALL = 1e-6
 """Below this beta it is asked whether float64 resolves it."""
@@ -38,7 +38,7 @@ def kl_equilibrium(
     `tol = 0` it goes on to the rounding error of float64. Responses without reference mass get none.
 
     Raises `ValueError` for a beta that float64 cannot tell from 0 beside such payoffs, `ArithmeticError` if the
-    residual cannot be brought down, which has not been seen.
+    residual cannot be brought down, which has been seen with a beta below a millionth of the payoffs' range only.
 
     >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
     >>> solution = kl_equilibrium(rock_paper_scissors, np.log([0.5, 0.3, 0.2]), 0.01)
@@ -168,12 +168,16 @@ class _Newton:
             self.steps += 1
             point = self.search(point, direction, beta)
             if point is None and not self.krylov:
-                return theta if tol < math.inf and spread <= 1e4 * floor else None
+                return theta if tol < math.inf and spread <= max(1e4 * floor, self.rounding(p, beta)) else None
             if point is None:
                 self.krylov, point = False, last
             elif spread <= 100.0 * floor and point[-1] > 0.25 * spread:
                 return point[0]
         return None
+
+    def rounding(self, p: np.ndarray, beta: float) -> float:
+        """A bound of the error of the residual, for payoffs that are large and cancel as those of scores do."""
+        return 16.0 * _EPS * largest(np.abs(self.payoff).dot(p)) / beta
 
     def close(self, p: np.ndarray, residual: np.ndarray, variance: float, spread: float) -> float:
         """`2 KL(p || best response)`, which is the variance of a small residual."""
