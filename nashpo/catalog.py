@@ -156,6 +156,8 @@ def _value(text: str, parameter: inspect.Parameter, spec: str) -> Any:
     kind = parameter.annotation
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
     if kind in (int, float, bool) and type(value) is not kind:
         article = {int: "a whole number", float: "a number", bool: "True or False"}[kind]
         raise ValueError(f"{spec!r}: {parameter.name}={text}, but {parameter.name} must be {article}.")

@@ -34,6 +34,7 @@ def test_parameters_are_parsed_and_passed():
     assert game.oracle.table()[0, 0].tolist() == [0.5, 1.0, 0.5, 0.0]
     assert float(game.beta) == 0.1
     assert catalog.build_game("nashpo_games.cyclic:n_cycle:n=6").shape == (1, 6)
+    assert catalog.build_game("n_cycle:n=6.0").shape == (1, 6)
     assert catalog.build_game("biased_rps:scale=score").scale == "score"
     assert catalog.build_game("cyclic_annotators:groups=4,seed=None").shape == (1, 4)
 
