@@ -114,6 +114,18 @@ def test_labels_of_the_best_against_the_worst_end_at_the_laplacian_solution_of_t
     assert 0.2 * distances[True] > distances[False] > 1e-3
 
 
+@pytest.mark.parametrize("selection", [BestAgainstWorst(), LargeMargin(0.0)])
+def test_a_certain_winner_of_scores_is_certain(world, selection):
+    P, now, scene = world
+    scores = nashpo.Game.from_table(np.log(P / P.T), scale="score")
+    other = selected((P, now, scene._replace(game=jax.tree.map(jnp.asarray, scores))), selection, DPO(), count=2)
+    plain = selected(world, selection, DPO(), count=2)
+    np.testing.assert_array_equal(jax.nn.sigmoid(other.labels), plain.labels)
+    assert {0.5, 1.0} <= set(np.unique(plain.labels))
+    with pytest.raises(ValueError, match="winners taken for certain have no finite score, which PairLabel is to match"):
+        nashpo.solve(scores, SPO(0.1), learner=Sampled(0.1, loss=PairLabel(), selection=selection), steps=1)
+
+
 def test_exact_gains_survive_any_selection_that_connects_the_responses(world):
     P, now, _ = world
     step = normalise(now + ETA * P @ np.exp(now))

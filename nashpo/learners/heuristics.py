@@ -18,6 +18,7 @@ from nashpo.learners.gains import Batch
 from nashpo.learners.losses.base import Samples, differences
 from nashpo.learners.memory import blank, recalled, rows, stored
 from nashpo.learners.samplers import Scene
+from nashpo.logspace import LOG_ZERO
 from nashpo.policies.listed import spoken
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
@@ -51,7 +52,7 @@ class BestAgainstWorst:
         rates = Batch(own=False).estimate(key, samples.prompts, samples.responses, scene)
         left, right = (jnp.argmax(side, -1, keepdims=True) for side in (rates, -rates))
         one = jnp.ones(left.shape, samples.pairs.dtype)
-        return _kept(samples._replace(left=left, right=right, pairs=one), rates, self.margin, self.certain)
+        return _kept(samples._replace(left=left, right=right, pairs=one), rates, self.margin, self.certain, scene)
 
 
 @record
@@ -77,7 +78,7 @@ class LargeMargin:
     def select(self, key: Key, samples: Samples, scene: Scene) -> Samples:
         """The samples with the pairs that are left."""
         rates = Batch(own=False).estimate(key, samples.prompts, samples.responses, scene)
-        return _kept(samples, rates, self.margin, self.certain)
+        return _kept(samples, rates, self.margin, self.certain, scene)
 
 
 @record
@@ -131,7 +132,7 @@ class GoldMargin:
         left, right = (jnp.take_along_axis(rates, side, -1) for side in (samples.left, samples.right))
         good = jnp.maximum(left, right) >= self.least
         samples = samples._replace(pairs=jnp.where(good, samples.pairs, 0.0))
-        return _kept(samples, rates, self.margin, certain=True)
+        return _kept(samples, rates, self.margin, True, scene)
 
 
 class Remembered(NamedTuple):
@@ -240,11 +241,14 @@ def _flat(leaf: Array) -> Array:
     return leaf.reshape(-1, *leaf.shape[2:])
 
 
-def _kept(samples: Samples, rates: Array, margin: Scalar, certain: bool) -> Samples:
-    """Pairs whose win rates differ by the margin, with the weight of all; the winner certain if so asked."""
+def _kept(samples: Samples, rates: Array, margin: Scalar, certain: bool, scene: Scene) -> Samples:
+    """Pairs whose win rates differ by the margin, with the weight of all; the winner certain if so asked.
+
+    In a game of scores labels are log-odds, and those of a certain winner as good as infinite.
+    """
     gap = differences(rates, samples)
     pairs = jnp.where(jnp.abs(gap) >= margin, samples.pairs, 0.0)
     total = jnp.sum(samples.weights * jnp.sum(pairs, -1))
     pairs = pairs / jnp.where(total > 0, total, 1.0)
-    labels = (jnp.sign(gap) + 1) / 2 if certain else None
-    return samples._replace(pairs=pairs, labels=labels)
+    won = -LOG_ZERO * jnp.sign(gap) if scene.game.scale == "score" else (jnp.sign(gap) + 1) / 2
+    return samples._replace(pairs=pairs, labels=won if certain else None)

@@ -1,6 +1,6 @@
 """Losses whose minimiser is the point of a stage."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,14 @@ class PairLabel:
     reads: ClassVar[str] = "labels"
     laws: ClassVar[frozenset[str] | None] = frozenset({"opponent"})
     targets: ClassVar[frozenset[str] | None] = _MIRROR
+
+    def check(self, learner: Any, game: Any) -> None:
+        """Refuse winners that a selection takes for certain in a game of scores: their log-odds are infinite."""
+        if game.scale == "score" and learner.selection is not None and getattr(learner.selection, "certain", True):
+            raise ValueError(
+                f"{type(learner.selection).__name__}: winners taken for certain have no finite score, which PairLabel "
+                "is to match; pass certain=False, or make a game of win probabilities."
+            )
 
     def __call__(self, log_pi: Array, samples: Samples, terms: Terms) -> Array:
         """The loss of every prompt `[B]`."""
