@@ -109,7 +109,14 @@ def test_the_learner_takes_its_parts(read):
 def test_every_player_may_have_a_judge_of_its_own(world, read):
     member = {"kind": "function", "function": "small_judge:prefer"}
     tables = _tables(world, judge={"kind": "ensemble", "members": [member, member]})
-    assert type(read_config({**tables, "learner": {"gains": "each_judge"}}).learner.gains).__name__ == "EachJudge"
+    each = {"gains": "each_judge", "prompts": 8}
+    assert type(read_config({**tables, "learner": each}).learner.gains).__name__ == "EachJudge"
+    kept = {"cache": str(world / "each"), "retries": 1}
+    oracle = read_config({**tables, "learner": each, "judge": tables["judge"] | kept}).game.oracle
+    assert [len(judge.players) for judge in (oracle, oracle.judge, oracle.judge.judge)] == [2, 2, 2]
+    assert [type(player.judge).__name__ for player in oracle.players] == ["Cached", "Cached"]
+    with pytest.raises(ValueError, match=r"learner: EachJudge\(\): the judge must be an Ensemble of at least two"):
+        read_config({**tables, "learner": each, "judge": tables["judge"] | {"members": [member]}})
 
 
 def test_schedules_are_as_long_as_the_run(read):
@@ -240,6 +247,9 @@ MISTAKES = [
     ("learner", "learning_rate", "fast", "learner.learning_rate is 'fast', but must be a number above 0"),
     ("learner", "passes", 2, 'belongs to regime = "iterated"'),
     ("learner", "minibatch", 1.5, "learner.minibatch is 1.5, but must be a whole number, 1 or more."),
+    ("learner", "minibatch", 3, "line 16: learner: Generated(minibatch=3): must divide the 4 prompts of a fit"),
+    ("learner", "prompts", 9, "learner: Generated(prompts=9): there are 8 prompts to train on; take at most as many"),
+    ("learner", "loss", "dpo", "asks for the target"),
     ("generation", "stop", ["red green"], "has 'red green', which is 2 tokens"),
     ("generation", "top_p", 2, "generation.top_p is 2, but must be a number above 0 and at most 1."),
     ("evaluation", "prompts", 3, "evaluation.prompts is 3, but must be a whole number, 4 or more."),

@@ -13,7 +13,8 @@ from nashpo.validation.wording import cell, pair
 def validate_finite_scores(game: Any, method: str) -> None:
     """Refuse a game whose log-odds `log(P / (1 - P))` are not all finite; a game of scores passes.
 
-    Raises `ValueError`, naming the pair, for a win probability of 0 or 1. Tables that JAX is tracing pass unchecked.
+    Raises `ValueError`, naming the pair, for a win probability of 0 or 1. Tables that JAX is tracing pass
+    unchecked, and so do oracles without one.
 
     >>> import nashpo
     >>> validate_finite_scores(nashpo.Game.from_table([[0.5, 1.0], [0.0, 0.5]], items=["tea", "milk"]), "GPO")
@@ -38,7 +39,8 @@ def validate_finite_rewards(game: Any, method: str) -> None:
     The reward that fits all pairs is finite iff no set of responses always loses to the others (Ford 1957, American
     Mathematical Monthly 64); 0/1 rock-paper-scissors passes.
 
-    Raises `ValueError`, naming such a set. Tables that JAX is tracing pass unchecked.
+    Raises `ValueError`, naming such a set. Tables that JAX is tracing pass
+    unchecked, and so do oracles without one.
 
     >>> import nashpo
     >>> validate_finite_rewards(nashpo.Game.from_table([[0.5, 1.0], [0.0, 0.5]], items=["tea", "milk"]), "IterativeDPO")
@@ -63,7 +65,7 @@ these win probabilities away from 0 and 1, or use a rule on win rates such as SP
 def _tables(game: Any) -> list[tuple[tuple[int, ...], np.ndarray, np.ndarray]]:
     """The table of every prompt with its index and which responses are not padding; none if there is no need."""
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((game.oracle, game.reference)))
-    if traced or game.scale == "score":
+    if traced or game.scale == "score" or not hasattr(game.oracle, "table"):
         return []
     table, real = np.asarray(game.oracle.table()), np.asarray(game.reference.log_probs()) > 0.5 * LOG_ZERO
     many = len(table) > 1

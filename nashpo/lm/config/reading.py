@@ -3,12 +3,14 @@
 import functools
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nashpo.game import Game
 from nashpo.lm.config.algorithm import read_algorithm
 from nashpo.lm.config.data import Asked, read_data
 from nashpo.lm.config.judge import read_judge
@@ -16,10 +18,13 @@ from nashpo.lm.config.learner import Around, read_learner
 from nashpo.lm.config.model import read_decoding, read_model
 from nashpo.lm.config.readable import check_readable
 from nashpo.lm.config.schedules import Scheduled
-from nashpo.lm.config.setup import Setup, resolved_folder
+from nashpo.lm.config.setup import Setup, Silent, resolved_folder
 from nashpo.lm.config.tables import KINDS, Measuring, read_table
 from nashpo.lm.evaluation import Evaluation
+from nashpo.lm.learner import Generated
+from nashpo.lm.oracle import TextOracle
 from nashpo.lm.text import Text
+from nashpo.stage import UpdateRule
 from nashpo.studies.document import Document, read_document
 
 TABLES = ("model", "data", "judge", "algorithm", "learner", "generation", "run", "evaluation", "mesh")
@@ -62,6 +67,7 @@ def read_config(config: str | os.PathLike[str] | Mapping[str, Any], changes: Map
     usable = int((asked.weights > 0).sum())
     around = Around(rule, run.steps, usable, run.seed, plan.lora is not None, first)
     learner, per_token = read_learner(document, around)
+    _check(document, rule, learner, _unloaded(document, asked, text, first))
     evaluation = read_evaluation(document, tables["evaluation"], run.steps, asked)
     folder = resolved_folder(document, run.folder)
     return Setup(
@@ -108,6 +114,27 @@ def config_document(config: str | os.PathLike[str] | Mapping[str, Any]) -> Docum
         raise ValueError(
             f"{config}: is no config.json of a run; give a TOML file, or that of a run's folder."
         ) from None
+
+
+def _unloaded(document: Document, asked: Asked, text: Text, beta: float) -> Game:
+    """The game as far as it is known without weights: as many players as the judge has, and no reference."""
+    given = document.entries["judge"]
+    players = given.get("members", ()) if isinstance(given, Mapping) else getattr(given, "players", ())
+    oracle: Any = TextOracle(Silent(len(players)), asked.prompts.items, text)
+    reference: Any = None
+    return Game(oracle, reference, beta, asked.weights)
+
+
+def _check(document: Document, rule: UpdateRule, learner: Generated, game: Game) -> None:
+    """Refuse now what a run would refuse once everything is loaded."""
+    parts = {"algorithm": lambda: rule.check(game, 0.5), "learner": lambda: learner.check(rule, game)}
+    for table, check in parts.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the run itself will warn
+                check()
+        except ValueError as error:
+            document.wrong((table,), f": {error}")
 
 
 def _plain(table: Any) -> Any:

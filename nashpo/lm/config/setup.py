@@ -203,7 +203,10 @@ class Setup:
 
 
 class Silent:
-    """A judge that is not asked."""
+    """A judge that is not asked, alone or of so many players."""
+
+    def __init__(self, players: int = 2) -> None:
+        self.players = tuple(Silent(0) for _ in range(players))
 
     def compare(self, *_: object) -> Any:
         """Nobody asks where no step is taken."""

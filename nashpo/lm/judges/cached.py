@@ -50,6 +50,11 @@ class Cached:
         self.hits = self.misses = 0
         self._identity = identity_of(judge) if identity is None else identity
         self._lock = threading.Lock()
+        self.players = tuple(
+            Cached(player, folder, None if identity is None else f"{identity} {number}", batch)
+            for number, player in enumerate(getattr(judge, "players", ()))
+        )
+        """Those of an ensemble, each kept in the same folder."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -31,6 +31,8 @@ class Retried:
             raise ValueError(f"retries={retries}, wait={wait}: neither can be negative.")
         self.judge, self.retries, self.wait = judge, retries, float(wait)
         self.name = name_of(judge)
+        self.players = tuple(Retried(player, retries, wait) for player in getattr(judge, "players", ()))
+        """Those of an ensemble, each asked again by itself."""
 
     def compare(self, prompts: Sequence[Prompt], left: Sequence[str], right: Sequence[str]) -> np.ndarray:
         """`P(left[i] is preferred to right[i])` `[N]`.
