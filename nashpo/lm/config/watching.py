@@ -54,7 +54,7 @@ def watchers(setup: Setup) -> list[Callback]:
 
 
 def summary_writer(folder: Path) -> Any:
-    """A writer of TensorBoard's files.
+    """A writer of TensorBoard's files; a run that goes on writes all its points again, in place of those there.
 
     Raises `ValueError` where none is installed.
     """
@@ -63,7 +63,7 @@ def summary_writer(folder: Path) -> Any:
             module = importlib.import_module(name)
         except ImportError:
             continue
-        return module.SummaryWriter(str(folder))
+        return module.SummaryWriter(str(folder), purge_step=0)
     raise ValueError(
         "run.tensorboard = true needs a writer, and none is installed: pip install tensorboardX, or leave it out; "
         "metrics.jsonl holds the same numbers."
