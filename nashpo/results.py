@@ -288,8 +288,8 @@ def describe(solver: Any) -> str:
 
 
 def _label(metric: str) -> str:
-    """The name of a metric among labelled arrays: its own, or `trace_<name>` where the result has one like it."""
-    return f"trace_{metric}" if metric in _OWN else metric
+    """The name of a metric among labelled arrays: its own, or `trace_<name>` where another array may have that."""
+    return f"trace_{metric}" if metric in _OWN or metric.startswith("trace_") else metric
 
 
 def inner_axes(name: str, values: np.ndarray, shape: tuple[int, int]) -> tuple[str, ...]:

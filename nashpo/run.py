@@ -209,7 +209,7 @@ def named_metrics(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> di
     for name, metric in pairs:
         if not callable(metric) or name == "step" or name in named:
             raise ValueError(f"metrics: {name!r} must be a function of a game and a policy, under a free name.")
-        if not isinstance(name, str) or "/" in name:
+        if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"metrics: {name!r} is no name: give text without '/', which files keep for folders.")
         named[name] = metric
     named.pop("duality_gap", None)

@@ -83,6 +83,7 @@ def test_nothing_half_written_is_left(result, tmp_path, monkeypatch):
 
 def test_a_metric_may_have_the_name_of_another_array(tmp_path):
     named = dict.fromkeys(("policy", "last", "log_policy", "payoff", "prompt_weight", "item"), metrics.probs)
+    named["trace_last"] = metrics.entropy
     result = nashpo.solve(GAMES["prompts"](), EGPO(1.0), steps=4, metrics=named)
     again = nashpo.Result.load(result.save(tmp_path / "run.nc"))
     np.testing.assert_array_equal(again.policy.log_probs(), result.policy.log_probs())

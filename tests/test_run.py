@@ -153,6 +153,7 @@ def test_the_limit_follows_the_scale_of_scores():
         ({"steps": 4, "tol": [0.1, 0.2]}, r"tol=\[0.1, 0.2\]"),
         ({"steps": 4, "start": "x"}, r"a policy must be a full array of real numbers"),
         ({"steps": 4, "metrics": {"win/rate": metrics.entropy}}, r"'win/rate' is no name"),
+        ({"steps": 4, "metrics": {"": metrics.entropy}}, r"'' is no name"),
         ({"steps": 4, "metrics": [lambda g, p: 1.0, lambda g, p: 2.0]}, r"'<lambda>' must be .* under a free name"),
     ],
 )

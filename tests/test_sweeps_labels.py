@@ -82,7 +82,8 @@ def test_names_of_items_are_kept_where_games_differ_in_them(tmp_path):
 def test_a_metric_with_the_name_of_something_else_is_a_trace(tmp_path):
     named: dict = dict.fromkeys(("eta", "item", "game", "responses", "status", "momentum", "entropy"), metrics.entropy)
     rules = [EGPO(0.2), APO(0.2, momentum=np.array([0.0, 0.3]))]
-    found = nashpo.sweep(GAME, rules, steps=4, every=2, metrics=named)
+    found = nashpo.sweep(GAME, rules, steps=4, every=2, metrics=named | {"trace_eta": metrics.exploitability})
+    assert not found.data["trace_trace_eta"].equals(found.data["entropy"])
     traces = {f"trace_{name}" for name in named if name != "entropy"}
     assert traces | {"entropy"} < set(found.data.data_vars)
     for name in traces:

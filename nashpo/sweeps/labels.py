@@ -47,7 +47,8 @@ def labelled(
 ) -> xarray.Dataset:
     """One solver's runs: dimensions game, beta, eta, other swept numbers, seed, and step, or prompt and item.
 
-    A metric with a name of `OWN` or `reserved`, the axes of all solvers, is labelled `trace_<name>`.
+    A metric with a name of `OWN` or `reserved`, the axes of all solvers, is labelled `trace_<name>`, and so is one that
+    begins with `trace_`.
     """
     import xarray
 
@@ -85,7 +86,8 @@ def labelled(
     for name, values in traces.items():
         _without_padding(values, ("game", *axes, "step", *inner[name]), games)
         seen = measured.reshape(measured.shape + (1,) * (values.ndim - measured.ndim))
-        label = f"trace_{name}" if name in OWN or name in reserved else name
+        other = name in OWN or name in reserved or name.startswith("trace_")
+        label = f"trace_{name}" if other else name
         data[label] = ((*dims, "step", *inner[name]), np.where(seen, values, np.nan))
     found = xarray.Dataset(data, {"game": list(games), **axes, "step": step, **_items(games, size)})
     return _with_settings(found, solver, games)
