@@ -113,6 +113,8 @@ class GoldMargin:
             )
         if enumerable_game(game):
             _check_known(self.gold, game)
+        else:
+            _check_shape(self.gold, blank(spoken(game.reference, game.oracle), 1, 1))
         if learner.loss.reads != "labels":
             name = type(learner.loss).__name__
             raise ValueError(
@@ -225,6 +227,13 @@ def _check_known(gold: Any, game: Game) -> None:
             f"GoldMargin: gold[{wrong[0]}] is {np.asarray(gold)[wrong[0]]}, which is none of the game's {responses} "
             "responses; they are numbered from 0."
         )
+
+
+def _check_shape(gold: Any, drawn: Any) -> None:
+    """Refuse gold answers of another shape than responses that are drawn `[1, 1, ...]`."""
+    found, wanted = [[np.shape(leaf)[axes:] for leaf in jax.tree.leaves(r)] for r, axes in ((gold, 1), (drawn, 2))]
+    if found != wanted:
+        raise ValueError(f"GoldMargin: the gold answers have shape {found[0]}, the policies' responses {wanted[0]}.")
 
 
 def _check_rate(selection: Any, name: str, game: Game, least: float = 0.0) -> None:

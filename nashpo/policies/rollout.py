@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from nashpo.logspace import log_softmax
+from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.policies.answers import LARGEST, Answers
 from nashpo.policies.neural import check_alone, check_evaluating, check_floating, split_module
 from nashpo.struct import record, static
@@ -117,6 +117,11 @@ class Rollout:
         """How trajectories are numbered: as sequences of H actions."""
         return Answers(self.world.actions, self.world.horizon)
 
+    @property
+    def contexts(self) -> np.ndarray:
+        """`[X]`: the numbers of the prompts, which is what the world is told of them."""
+        return np.arange(self.prompts)
+
     def with_params(self, params: Any) -> "Rollout":
         """The policy with other parameters of the same structure."""
         return dataclasses.replace(self, params=params)
@@ -129,9 +134,10 @@ class Rollout:
         return nnx.merge(self.graph, self.params, self.rest)(seen)
 
     def log_prob(self, prompts: Array, responses: Array) -> Array:
-        """Log-probabilities `[B, K]` of actions `[B, K, H]` under prompts `[B]`: sums over steps."""
+        """Log-probabilities `[B, K]` of actions `[B, K, H]` under prompts `[B]`: sums over steps; -1e9 for others."""
         batch, count = np.shape(responses)[:2]
-        actions = jnp.asarray(responses).reshape(batch * count, -1)
+        given = jnp.asarray(responses).reshape(batch * count, -1)
+        known, actions = self.answers.valid(given), jnp.clip(given, 0, self.world.actions - 1)
         states = self.world.start(jnp.repeat(jnp.asarray(prompts), count))
 
         def go(states: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
@@ -141,7 +147,8 @@ class Rollout:
         _, seen = jax.lax.scan(go, states, (jnp.arange(actions.shape[1]), actions.T))
         log_probs = log_softmax(self.logits(seen.reshape(-1, seen.shape[-1])))
         chosen = jnp.take_along_axis(log_probs, actions.T.reshape(-1, 1), axis=-1)
-        return jnp.sum(chosen.reshape(actions.T.shape), axis=0).reshape(batch, count)
+        total = jnp.sum(chosen.reshape(actions.T.shape), axis=0)
+        return jnp.where(known, total, jnp.asarray(LOG_ZERO, total.dtype)).reshape(batch, count)
 
     def sample(self, key: Key, prompts: Array, count: int) -> Array:
         """Actions `[B, count, H]`, independent draws for each prompt of `[B]`.
