@@ -244,6 +244,16 @@ def test_responses_that_see_each_other_are_refused(make):
             use()
 
 
+@pytest.mark.parametrize("gated", [False, True])
+def test_prompts_without_a_context_are_refused(gated):
+    contexts = np.eye(2, dtype=np.float32)
+    model = EmbeddingModel.from_module(module(4, 2), contexts, gate=module(2, 1) if gated else None)
+    data = Comparisons.from_pairs(np.eye(2)[[0, 1, 0, 0]], np.eye(2)[[1, 0, 1, 1]], prompts=[0, 1, 1, 4])
+    for use, last in ((lambda: fit(model, data, KEY), 4), (lambda: model.over(np.stack([np.eye(2)] * 3)), 2)):
+        with pytest.raises(ValueError, match=f"prompt {last} has no context, there are 2: give one to each prompt"):
+            use()
+
+
 def test_networks_that_the_call_puts_in_evaluation_mode_are_in_order():
     told = Layered(3, nnx.Dropout(0.5, rngs=nnx.Rngs(0)), deterministic=True)
     features = np.eye(3, dtype=np.float32)

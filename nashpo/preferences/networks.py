@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from nashpo.policies.neural import check_alone, check_evaluating
 from nashpo.struct import record, static
@@ -80,11 +81,14 @@ class Network:
     def __call__(self, prompts: Array, *responses: Array) -> Array:
         """The module's output for prompts `[N]` and features `[N, D]`.
 
-        Raises `ValueError` for item numbers in place of features, or for a module whose answer to a response moves with
-        the others of a batch, as with dropout and batch statistics in training mode.
+        Raises `ValueError` for item numbers in place of features, for prompts without a context, or for a module whose
+        answer to a response moves with the others of a batch, as with dropout and batch statistics in training mode.
         """
         if any(jnp.ndim(response) != 2 for response in responses):
             raise ValueError("a network reads features, but these are item numbers: compare with_features(...).")
+        last = -1 if isinstance(prompts, Tracer) or self.contexts is None else int(np.max(prompts))
+        if self.contexts is not None and last >= len(self.contexts):
+            raise ValueError(f"prompt {last} has no context, there are {len(self.contexts)}: give one to each prompt.")
         output = self._output(prompts, responses)
         check_evaluating(self, lambda bare: bare._output(prompts, responses), "response")
 
@@ -107,7 +111,7 @@ class Network:
         shapes = jax.tree.map(jnp.shape, self.params)
         return f"Network(params={shapes}, contexts={None if self.contexts is None else self.contexts.shape})"
 
-    def outputs(self, candidates: Array, shape: tuple[int, ...] | None = None) -> Array:
+    def outputs(self, candidates: Array) -> Array:
         """The output `[X, A, ...]` for the features `[X, A, D]` of every response to every prompt."""
         contexts, responses, width = candidates.shape
         prompts = jnp.repeat(jnp.arange(contexts), responses)
