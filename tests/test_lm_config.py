@@ -1,6 +1,7 @@
 """Configurations of language-model runs: what each key becomes, and one sentence for every mistake."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -16,6 +17,7 @@ from nashpo.lm.config.judge import named
 from nashpo.lm.decoder import LoRA, init_adapter
 from nashpo.lm.files import save_adapter
 from nashpo.lm.prompts import Prompts
+from nashpo.lm.text import Text
 
 
 @pytest.fixture(scope="module")
@@ -178,12 +180,42 @@ def test_a_judge_that_cannot_read_a_prompt_is_found_before_anything_is_loaded(wo
     with pytest.warns(UserWarning, match=about):
         judged(**reward, longest=5)
     assert judged(**reward, longest=6).planned_judge.paths == (world / "short",)
-    pair = {"kind": "pair", "path": path, "template": "{prompt} {left} {right}"}
+    two = str(make_model(world / "two", seed=2, extra={"score": jnp.ones((2, 16))}, longest=63))
+    pair = {"kind": "pair", "path": two, "template": "{prompt} {left} {right}"}
     assert judged(**pair, longest=9)
     with pytest.warns(UserWarning, match="has 3, and two answers about 6 at most"):
         judged(**pair, longest=8)
     with pytest.warns(UserWarning, match=r"judge\.members\.0 reads 63 tokens; .* leave long prompts out\.$"):
         judged(kind="ensemble", members=[reward], new_tokens=61)
+
+
+def test_a_judge_of_the_wrong_kind_is_found_before_anything_is_loaded(world, monkeypatch):
+    scored, paired, preferred = (
+        str(make_model(world / name, seed=2, extra={head: jnp.ones((labels, 16))}))
+        for name, head, labels in (("scored", "score", 1), ("paired", "score", 2), ("preferred", "value_head", 4))
+    )
+    template = "{prompt} {left} {right}"
+    wrong = [
+        ({"kind": "reward", "path": str(world / "model")}, "has no head but a language model's: a reward model needs"),
+        ({"kind": "reward", "path": paired}, "the head score has 2 labels, but a reward is one number"),
+        ({"kind": "reward", "path": preferred}, "the head score has 4 labels"),
+        ({"kind": "pair", "path": scored, "template": template}, "the head score has 1 labels, but a classifier of"),
+        ({"kind": "pair", "path": paired, "template": "{left}"}, "the template has {prompt} 0 times"),
+        ({"kind": "preference", "path": scored, "convention": "scaled"}, "has only score"),
+        ({"kind": "choice", "path": str(world / "model")}, "the label 'A' is unknown to the judge's tokenizer"),
+        ({"kind": "pairrm", "path": str(world / "model")}, "model_type is 'llama'"),
+        ({"kind": "reward", "path": scored, "temperature": 0}, "temperature=0.0: must be a positive finite number."),
+    ]
+    for judge, said in wrong:
+        with pytest.raises(ValueError, match="^config: judge.*" + re.escape(said)):
+            read_config(_tables(world, judge=judge))
+    read = []
+    load = Text.load.__func__
+    monkeypatch.setattr(Text, "load", classmethod(lambda cls, *paths: read.append(paths[0]) or load(cls, *paths)))
+    members = [{"kind": "preference", "path": preferred, "convention": "scaled"}, {"kind": "reward", "path": scored}]
+    setup = read_config(_tables(world, judge={"kind": "ensemble", "members": members}))
+    assert [type(judge).__name__ for judge in setup.judge.players] == ["GeneralPreference", "Reward"]
+    assert sorted(map(str, read)) == sorted([str(world / "model"), preferred, scored])
 
 
 def _tables(world, **changes):

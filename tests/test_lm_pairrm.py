@@ -127,11 +127,11 @@ def test_in_a_configuration(folder):
     planned = read_judge(document)
     assert planned.build(None).compare(["red"], ["red"], ["red"]).tolist() == [0.5]
     (model,) = planned.models
-    check_readable(document, model, Prompts.of(["red"]), 1)
+    check_readable(model, Prompts.of(["red"]), 1)
     with pytest.warns(UserWarning, match=r"reads 10 tokens; the prompt in prompts\[0\] has 7, and two answers about 4"):
-        check_readable(document, model, Prompts.of(["red"]), 2)
+        check_readable(model, Prompts.of(["red"]), 2)
     with pytest.raises(ValueError, match=r"has 11 tokens as judge reads it, without any answer, but it reads 10"):
-        check_readable(document, model, Prompts.of(["red red red red red"]), 1)
+        check_readable(model, Prompts.of(["red red red red red"]), 1)
 
 
 def test_damaged_folders(folder, tmp_path):

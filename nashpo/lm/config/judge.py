@@ -1,6 +1,7 @@
 """The table `[judge]`: who says which answer is better."""
 
 import dataclasses
+import functools
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nashpo.lm import judges
-from nashpo.lm.config.making import made, planned
+from nashpo.lm.config.making import made, settings
 from nashpo.lm.config.tables import some_text
+from nashpo.lm.text import Text
 from nashpo.nearest import nearest
 from nashpo.studies.document import Document
 from nashpo.studies.values import at_least_zero, positive, whole
@@ -47,10 +49,12 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 class PlannedModel:
     """A checkpoint that a judge will load.
 
-    >>> PlannedModel(("judge",), judges.Reward, {"path": "reward-model"}).path.name
+    >>> from nashpo.studies.document import read_document
+    >>> PlannedModel(read_document({}), ("judge",), judges.Reward, {"path": "reward-model"}).path.name
     'reward-model'
     """
 
+    document: Document
     place: tuple[str, ...]
     """Its table in the document."""
     maker: Any
@@ -61,6 +65,34 @@ class PlannedModel:
     def path(self) -> Path:
         """The directory of the checkpoint."""
         return Path(str(self.settings["path"]))
+
+    @functools.cached_property
+    def text(self) -> Text:
+        """Its tokenizer."""
+        return Text.load(self.path)
+
+    def load(self, devices: Any) -> Any:
+        """The judge, its parameters placed by `devices`."""
+        try:
+            text, checkpoint = self.text, self.maker.read(self.path, self.settings.get("dtype"), devices)
+        except ValueError as error:
+            self.document.wrong(self.place, f": {error}")
+        return self._opened(text, checkpoint)
+
+    def look(self) -> Any:
+        """The judge as it would be loaded, without its parameters."""
+        try:
+            text, checkpoint = self.text, self.maker.look(self.path)
+        except ValueError as error:
+            self.document.wrong((*self.place, "path"), f": {error}")
+        return self._opened(text, checkpoint)
+
+    def _opened(self, text: Text, checkpoint: Any) -> Any:
+        options = {key: value for key, value in self.settings.items() if key not in ("path", "dtype")}
+        try:
+            return self.maker.opened(text, checkpoint, options)
+        except (ValueError, TypeError) as error:
+            self.document.wrong(self.place, f": {error}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,12 +199,12 @@ def _planned(document: Document, place: tuple[str, ...], given: Mapping[str, Any
 
 
 def _single(
-    document: Document, place: tuple[str, ...], kind: str, settings: dict[str, Any], outer: Mapping[str, Any]
+    document: Document, place: tuple[str, ...], kind: str, given: dict[str, Any], outer: Mapping[str, Any]
 ) -> Planned:
     for key in _PATHS:
-        if isinstance(settings.get(key), str):
-            settings[key] = str(document.folder / settings[key])
-    path = settings.get("path")
+        if isinstance(given.get(key), str):
+            given[key] = str(document.folder / given[key])
+    path = given.get("path")
     if isinstance(path, str) and not Path(path, "config.json").is_file():
         document.wrong((*place, "path"), f"is {path!r}, which is no directory of a checkpoint (config.json).")
     if kind in ("function", "scores"):
@@ -180,19 +212,15 @@ def _single(
         if folder not in sys.path:
             sys.path.append(folder)
     if kind == "remote":
-        settings |= {key: outer[key] for key in ("retries", "wait") if key in outer}
-    if isinstance(settings.get("layout"), Mapping):
-        settings["layout"] = made(document, (*place, "layout"), judges.Layout, settings["layout"])
+        given |= {key: outer[key] for key in ("retries", "wait") if key in outer}
+    if isinstance(given.get("layout"), Mapping):
+        given["layout"] = made(document, (*place, "layout"), judges.Layout, given["layout"])
     maker = getattr(judges, KINDS[kind])
     if not hasattr(maker, "load"):
-        judge = made(document, place, maker, settings, extra=OUTER)
+        judge = made(document, place, maker, given, extra=OUTER)
         return lambda place: judge, ()
-    planned(document, place, maker.load, settings, {"place": None}, extra=OUTER)  # refuses now what is wrong
-
-    def load(devices: Any) -> Any:
-        return planned(document, place, maker.load, settings, {"place": devices}, extra=OUTER)()
-
-    return load, (PlannedModel(place, maker, settings),)
+    model = PlannedModel(document, place, maker, settings(document, place, maker.load, given, ("place",), OUTER))
+    return model.load, (model,)
 
 
 def _ensemble(document: Document, place: tuple[str, ...], settings: dict[str, Any]) -> Planned:

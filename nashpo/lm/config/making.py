@@ -57,6 +57,33 @@ def planned(
     3
     """
     fixed = fixed or {}
+    values = settings(document, place, maker, given, (*fixed,), extra)
+
+    def make() -> Any:
+        try:
+            return maker(**values, **fixed)
+        except (ValueError, TypeError) as error:
+            document.wrong(place, f": {error}")
+
+    return make
+
+
+def settings(
+    document: Document,
+    place: tuple[str, ...],
+    maker: Callable[..., Any],
+    given: Mapping[str, Any],
+    fixed: tuple[str, ...] = (),
+    extra: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """The values that `made` hands to the maker, beside those that are `fixed`.
+
+    >>> from nashpo.studies.document import read_document
+    >>> def box(width: float):
+    ...     return width
+    >>> settings(read_document({}), ("box",), box, {"width": 3})
+    {'width': 3.0}
+    """
     parameters = inspect.signature(maker).parameters
     known = [name for name, one in parameters.items() if one.kind is not one.VAR_KEYWORD and name not in fixed]
     kinds = annotations(maker.__init__) if isinstance(maker, type) else annotations(maker)
@@ -68,14 +95,7 @@ def planned(
     for key in known:
         if parameters[key].default is parameters[key].empty and key not in values:
             document.wrong(place, f"needs {key}: write {key} = ...")
-
-    def make() -> Any:
-        try:
-            return maker(**values, **fixed)
-        except (ValueError, TypeError) as error:
-            document.wrong(place, f": {error}")
-
-    return make
+    return values
 
 
 def checked_value(document: Document, place: tuple[str, ...], value: Any, kind: Any) -> Any:

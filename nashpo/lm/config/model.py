@@ -125,7 +125,7 @@ def _architecture(document: Document, place: tuple[str, ...], path: Path) -> tup
     try:
         config = config_of(path)
         stored = config.get("dtype") or config.get("torch_dtype") or "float32"
-        return check_files(path), str(stored)
+        return check_files(path).decoder, str(stored)
     except ValueError as error:
         document.wrong(place, f": {error}")
 

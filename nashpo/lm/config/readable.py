@@ -4,31 +4,28 @@ import warnings
 
 from nashpo.lm.config.judge import PlannedModel
 from nashpo.lm.prompts import Prompts
-from nashpo.lm.text import Prompt, Text
-from nashpo.studies.document import Document
+from nashpo.lm.text import Prompt
 
 _LONGEST = 32
 """How many prompts are tried, those with the most letters."""
 
 
-def check_readable(document: Document, model: PlannedModel, prompts: Prompts, new_tokens: int) -> None:
+def check_readable(model: PlannedModel, prompts: Prompts, new_tokens: int) -> None:
     """Refuse a judge that cannot read one of the longest prompts, as it lays them out, even with an empty answer.
 
+    So is one whose checkpoint is of another kind: the judge is made as it will be, but without its parameters.
     Answers of `new_tokens` tokens that may not fit are a warning: the judge's tokenizer may need more or fewer.
 
     Raises `ValueError` naming the prompt's file and line, and for a judge whose files are damaged or do not fit.
     """
-    try:
-        text, found = Text.load(model.path), model.maker.look(model.path)
-    except ValueError as error:
-        document.wrong((*model.place, "path"), f": {error}")
-    longest = model.settings.get("longest") or found.longest
+    reader = model.look().reader
+    longest = reader.longest
     if longest is None:
         return
     judge, answers = ".".join(model.place), model.maker.answers
-    raised = f", or raise {judge}.longest" if longest < (found.longest or longest + 1) else ""
+    raised = f", or raise {judge}.longest" if longest < (reader.model.longest or longest + 1) else ""
     rows = sorted(range(len(prompts)), key=lambda row: len(str(prompts[row])))[-_LONGEST:]
-    lengths = {row: _length(model, text, prompts[row], prompts.where[row]) for row in rows}
+    lengths = {row: _length(model, prompts[row], prompts.where[row]) for row in rows}
     row = max(rows, key=lambda row: lengths[row])
     if lengths[row] > longest:
         raise ValueError(
@@ -44,9 +41,9 @@ def check_readable(document: Document, model: PlannedModel, prompts: Prompts, ne
         )
 
 
-def _length(model: PlannedModel, text: Text, prompt: Prompt, where: str) -> int:
+def _length(model: PlannedModel, prompt: Prompt, where: str) -> int:
     """Tokens of a prompt as the judge lays it out, with empty answers."""
     try:
-        return model.maker.least(text, prompt, model.settings)
+        return model.maker.least(model.text, prompt, model.settings)
     except ValueError as error:
         raise ValueError(f"{where}: {'.'.join(model.place)} cannot read the prompt: {error}") from None

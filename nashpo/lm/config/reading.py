@@ -62,7 +62,7 @@ def read_config(config: str | os.PathLike[str] | Mapping[str, Any], changes: Map
     refuse = functools.partial(document.wrong, ("generation", "new_tokens"))
     asked.prompts.check_room(asked.contexts, plan.decoder.longest, decoding.new_tokens, refuse)
     for model in judge.models:
-        check_readable(document, model, asked.prompts, decoding.new_tokens)
+        check_readable(model, asked.prompts, decoding.new_tokens)
     first = float(beta(0)) if isinstance(beta, Scheduled) else beta
     usable = int((asked.weights > 0).sum())
     around = Around(rule, run.steps, usable, run.seed, plan.lora is not None, first)

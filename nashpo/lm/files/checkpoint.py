@@ -64,8 +64,8 @@ def load(
     return _read(Path(path), lambda tensors: ParameterReader(tensors, dtype, place or on_device))
 
 
-def check_files(path: str | os.PathLike[str]) -> Decoder:
-    """The decoder in a directory, if its files are whole and hold its tensors; no tensor is read.
+def check_files(path: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint in a directory, if its files are whole and hold its tensors; none is read, parameters are zero.
 
     Raises `ValueError` as `load` does, but for a head that is and is not tied.
 
@@ -74,7 +74,7 @@ def check_files(path: str | os.PathLike[str]) -> Decoder:
         ...
     ValueError: nowhere: has no config.json; give the directory of a Hugging Face checkpoint.
     """
-    return _read(Path(path), lambda tensors: ParameterLooker(tensors, None, on_device)).decoder
+    return _read(Path(path), lambda tensors: ParameterLooker(tensors, None, on_device))
 
 
 def _read(folder: Path, reader: Callable[[Tensors], ParameterReader]) -> Checkpoint:

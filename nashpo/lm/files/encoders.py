@@ -83,8 +83,8 @@ def load_ranker(
     return _read(Path(path), lambda tensors: ParameterReader(tensors, dtype, place or on_device))
 
 
-def check_ranker(path: str | os.PathLike[str]) -> Encoder:
-    """The encoder in a directory, if its files are whole and hold its tensors; no tensor is read.
+def check_ranker(path: str | os.PathLike[str]) -> Ranker:
+    """The ranker in a directory, if its files are whole and hold its tensors; none is read, parameters are zero.
 
     Raises `ValueError` as `load_ranker` does.
 
@@ -93,7 +93,7 @@ def check_ranker(path: str | os.PathLike[str]) -> Encoder:
         ...
     ValueError: nowhere: has no config.json; give the directory of a Hugging Face checkpoint.
     """
-    return _read(Path(path), lambda tensors: ParameterLooker(tensors, None, on_device)).encoder
+    return _read(Path(path), lambda tensors: ParameterLooker(tensors, None, on_device))
 
 
 def read_encoder(config: Mapping[str, Any]) -> Encoder:

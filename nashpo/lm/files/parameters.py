@@ -63,16 +63,18 @@ class ParameterReader:
 
 
 class ParameterLooker(ParameterReader):
-    """Looks at names and shapes only."""
+    """Looks at names and shapes only; parameters are zeros that take no memory."""
 
-    def single(self, name: str, file: str, shape: tuple[int | None, ...]) -> None:
-        """Look at a parameter that is one tensor."""
+    def single(self, name: str, file: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """A parameter that is one tensor, which is looked at."""
         self.look(file, shape)
+        return np.broadcast_to(np.float32(0), self.tensors.shape(file))
 
-    def stacked(self, name: str, files: list[str], shape: tuple[int, ...]) -> None:
-        """Look at a parameter of every layer."""
+    def stacked(self, name: str, files: list[str], shape: tuple[int, ...]) -> np.ndarray:
+        """A parameter of every layer, whose tensors are looked at."""
         for file in files:
             self.look(file, shape[::-1])
+        return np.broadcast_to(np.float32(0), (len(files), *shape))
 
     def check_tied(self, head: str, embed: str, shape: tuple[int, ...]) -> None:
         """Look at a head beside a tied embedding."""

@@ -1,14 +1,14 @@
 """General preference models: embeddings of answers instead of rewards, so that preferences may be cyclic."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
 
 from nashpo.lm.decoder import Decoder
-from nashpo.lm.files import load
+from nashpo.lm.files import Checkpoint, load
 from nashpo.lm.judges.base import JudgeError, answer_count, name_of, same_length, short
 from nashpo.lm.judges.function import positive
 from nashpo.lm.judges.layout import Layout, OneAnswer
@@ -108,11 +108,15 @@ class GeneralPreference(OneAnswer):
 
         Raises `ValueError` for a directory without one; `dtype` and `place` are those of `nashpo.lm.files.load`.
         """
-        text, checkpoint = Text.load(path), load(path, dtype, place)
-        head = head_of(checkpoint.heads, ("value_head",), path, "a general preference model")
-        options: dict[str, Any] = {"convention": convention, "prompt_head": checkpoint.heads.get("prompt_head")}
-        options |= {"layout": layout, "temperature": temperature, "batch": batch, "longest": longest}
-        return cls(checkpoint.decoder, checkpoint.params, head, text, path=path, **options)
+        options: dict[str, Any] = {"convention": convention, "layout": layout, "temperature": temperature}
+        return cls.opened(Text.load(path), load(path, dtype, place), options | {"batch": batch, "longest": longest})
+
+    @classmethod
+    def opened(cls, text: Text, checkpoint: Checkpoint, options: Mapping[str, Any]) -> "GeneralPreference":
+        """The judge of a checkpoint that was read; `options` are those of `load`."""
+        head = head_of(checkpoint.heads, ("value_head",), checkpoint.path, "a general preference model")
+        given = {"prompt_head": checkpoint.heads.get("prompt_head"), **options}
+        return cls(checkpoint.decoder, checkpoint.params, head, text, path=checkpoint.path, **given)
 
     def compare(self, prompts: Sequence[Prompt], left: Sequence[str], right: Sequence[str]) -> np.ndarray:
         """`P(left[i] is preferred to right[i])` `[N]`; each answer is read once.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from nashpo.lm.files.checkpoint import check_files
+from nashpo.lm.files.checkpoint import check_files, load
 from nashpo.lm.text import Prompt, Text
 
 Begin = Literal["template", "removed", "added"]
@@ -93,7 +93,7 @@ class OneAnswer:
 
     usual: ClassVar[Layout] = Layout()
     answers: ClassVar[int] = 1
-    look = staticmethod(check_files)
+    read, look = staticmethod(load), staticmethod(check_files)
 
     @classmethod
     def least(cls, text: Text, prompt: Prompt, settings: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nashpo.lm.decoder import Decoder
-from nashpo.lm.files import load
+from nashpo.lm.files import Checkpoint, load
 from nashpo.lm.files.checkpoint import check_files
 from nashpo.lm.judges.function import positive
 from nashpo.lm.judges.layout import Layout, check_template, filled
@@ -27,7 +27,7 @@ class _OneText(TwoOrders):
 
     usual: ClassVar[Layout] = Layout()
     answers: ClassVar[int] = 2
-    look = staticmethod(check_files)
+    read, look = staticmethod(load), staticmethod(check_files)
     reader: Reader
     layout: Layout
     head: Any
@@ -133,11 +133,15 @@ class PairClassifier(_OneText):
 
         Raises `ValueError` for a directory without one; `dtype` and `place` are those of `nashpo.lm.files.load`.
         """
-        text, checkpoint = Text.load(path), load(path, dtype, place)
-        head = head_of(checkpoint.heads, ("score",), path, "a classifier of pairs")
         options: dict[str, Any] = {"template": template, "turn": turn, "left_label": left_label, "layout": layout}
         options |= {"temperature": temperature, "batch": batch, "longest": longest}
-        return cls(checkpoint.decoder, checkpoint.params, head, text, path=path, **options)
+        return cls.opened(Text.load(path), load(path, dtype, place), options)
+
+    @classmethod
+    def opened(cls, text: Text, checkpoint: Checkpoint, options: Mapping[str, Any]) -> "PairClassifier":
+        """The judge of a checkpoint that was read; `options` are those of `load`."""
+        head = head_of(checkpoint.heads, ("score",), checkpoint.path, "a classifier of pairs")
+        return cls(checkpoint.decoder, checkpoint.params, head, text, path=checkpoint.path, **options)
 
 
 class Choice(_OneText):
@@ -213,10 +217,14 @@ class Choice(_OneText):
 
         Raises `ValueError` as the constructor does; `dtype` and `place` are those of `nashpo.lm.files.load`.
         """
-        text, checkpoint = Text.load(path), load(path, dtype, place)
         options: dict[str, Any] = {"template": template, "labels": labels, "turn": turn, "answering": answering}
         options |= {"layout": layout, "temperature": temperature, "batch": batch, "longest": longest}
-        return cls(checkpoint.decoder, checkpoint.params, text, path=path, **options)
+        return cls.opened(Text.load(path), load(path, dtype, place), options)
+
+    @classmethod
+    def opened(cls, text: Text, checkpoint: Checkpoint, options: Mapping[str, Any]) -> "Choice":
+        """The judge of a checkpoint that was read; `options` are those of `load`."""
+        return cls(checkpoint.decoder, checkpoint.params, text, path=checkpoint.path, **options)
 
 
 def _single(text: Text, label: str) -> int:

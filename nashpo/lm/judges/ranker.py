@@ -47,7 +47,7 @@ class PairRM(TwoOrders):
     """
 
     answers: ClassVar[int] = 2
-    look = staticmethod(check_ranker)
+    read, look = staticmethod(load_ranker), staticmethod(check_ranker)
 
     def __init__(
         self,
@@ -86,9 +86,13 @@ class PairRM(TwoOrders):
 
         Raises `ValueError` for a directory without one; `dtype` and `place` are those of `nashpo.lm.files.load`.
         """
-        text, ranker = Text.load(path), load_ranker(path, dtype, place)
         options: dict[str, Any] = {"turn": turn, "temperature": temperature, "batch": batch, "longest": longest}
-        return cls(ranker, text, path=path, **options)
+        return cls.opened(Text.load(path), load_ranker(path, dtype, place), options)
+
+    @classmethod
+    def opened(cls, text: Text, checkpoint: Ranker, options: Mapping[str, Any]) -> "PairRM":
+        """The judge of a checkpoint that was read; `options` are those of `load`."""
+        return cls(checkpoint, text, path=checkpoint.path, **options)
 
     def margins(self, prompts: Sequence[Prompt], left: Sequence[str], right: Sequence[str]) -> np.ndarray:
         """`z_left - z_right` `[N]`.

@@ -1,13 +1,13 @@
 """Reward models as judges."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nashpo.lm.decoder import Decoder
-from nashpo.lm.files import load
+from nashpo.lm.files import Checkpoint, load
 from nashpo.lm.judges.function import positive
 from nashpo.lm.judges.layout import Layout, OneAnswer
 from nashpo.lm.judges.reader import Reader, as_head, head_of, shown
@@ -73,10 +73,14 @@ class Reward(OneAnswer, Scored):
 
         Raises `ValueError` for a directory without one; `dtype` and `place` are those of `nashpo.lm.files.load`.
         """
-        text, checkpoint = Text.load(path), load(path, dtype, place)
-        head = head_of(checkpoint.heads, ("score", "value_head"), path, "a reward model")
         options = {"layout": layout, "temperature": temperature, "batch": batch, "longest": longest}
-        return cls(checkpoint.decoder, checkpoint.params, head, text, path=path, **options)
+        return cls.opened(Text.load(path), load(path, dtype, place), options)
+
+    @classmethod
+    def opened(cls, text: Text, checkpoint: Checkpoint, options: Mapping[str, Any]) -> "Reward":
+        """The judge of a checkpoint that was read; `options` are those of `load`."""
+        head = head_of(checkpoint.heads, ("score", "value_head"), checkpoint.path, "a reward model")
+        return cls(checkpoint.decoder, checkpoint.params, head, text, path=checkpoint.path, **options)
 
     def scores(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> np.ndarray:
         """`r` of each answer, `[N]`.
