@@ -16,7 +16,7 @@ from nashpo.oracles import Noisy, Table
 from nashpo.oracles.base import logistic
 from nashpo.policies import Tabular
 from nashpo.solvers import EGPO, INPO, IterativeDPO
-from nashpo.stage import Move, Stage, against, pull
+from nashpo.stage import Move, Opponent, Stage, UpdateRule, against, pull
 from nashpo.struct import record, static
 
 TABLE = logistic(SCORES)
@@ -61,6 +61,25 @@ class Picky(Table):
 
 
 @record
+class HostedVotes(Table):
+    def compare(self, key, prompts, left, right):
+        return np.asarray(self.payoff)[np.asarray(prompts)[:, None], left, right]
+
+
+@record
+class RowByRow(Table):
+    def compare(self, key, prompts, left, right):
+        return self.payoff[::-1][: len(left)][np.arange(len(left))[:, None], left, right]
+
+
+@record
+class HalfVotes(Table):
+    def compare(self, key, prompts, left, right):
+        payoff = super().compare(key, prompts, left, right)
+        return payoff.astype(np.float16).astype(payoff.dtype) if payoff.dtype == np.float32 else payoff
+
+
+@record
 class Tempered(Table):
     temperature: float = static(default=1.0)
 
@@ -71,6 +90,9 @@ class Tempered(Table):
         (Tiring(TABLE), "without a key the expectation is returned"),
         (Moody(Table(TABLE), votes=2), "one key is one draw"),
         (Hosted(TABLE), "the same numbers come out compiled and batched"),
+        (HostedVotes(TABLE), "the same numbers come out compiled and batched"),
+        (RowByRow(TABLE), "compare agrees with table()"),
+        (HalfVotes(TABLE), "float32 stays float32 and agrees to its precision"),
         (Miscounting(TABLE), "scores are the expected log-odds of the table"),
         (Picky(TABLE), "check() accepts a sound oracle"),
         (Tempered(TABLE), "a number is a leaf, structure is static"),
@@ -107,6 +129,36 @@ class Doubled(Tabular):
 
 
 @record
+class HostedPick(Tabular):
+    def log_prob(self, prompts, responses):
+        return np.asarray(self.log_probs())[np.asarray(prompts)[:, None], responses]
+
+
+@record
+class HostedSample(Tabular):
+    def sample(self, key, prompts, count):
+        return np.asarray(super().sample(key, prompts, count))
+
+
+@record
+class Keyless(Tabular):
+    def sample(self, key, prompts, count):
+        return super().sample(jax.random.key(7), prompts, count)
+
+
+@record
+class Stuck(Tabular):
+    def log_probs(self):
+        return jax.lax.stop_gradient(jnp.asarray(super().log_probs()))
+
+
+@record
+class StuckPick(Tabular):
+    def log_prob(self, prompts, responses):
+        return jax.lax.stop_gradient(jnp.asarray(super().log_prob(prompts, responses)))
+
+
+@record
 class Jagged(Tabular):
     def log_probs(self):
         return super().log_probs() + 0.0 * jnp.sqrt(0.0 * jnp.asarray(self.logits))
@@ -118,6 +170,11 @@ class Jagged(Tabular):
         (Empty(), "parameters are leaves"),
         (Sideways(LOGITS), "sample(key, prompts, count) is [B, count] response indices"),
         (HostedPolicy(LOGITS), "the same numbers come out compiled and batched"),
+        (HostedPick(LOGITS), "the same numbers come out compiled and batched"),
+        (HostedSample(LOGITS), "the same numbers come out compiled and batched"),
+        (Keyless(LOGITS), "sample(key, prompts, count) is [B, count] response indices"),
+        (Stuck(LOGITS), "gradients go through log_probs() and through log_prob"),
+        (StuckPick(LOGITS), "gradients go through log_probs() and through log_prob"),
         (Doubled(LOGITS), "float32 stays float32 and agrees to its precision"),
         (Jagged(LOGITS), "gradients of log-probabilities are finite"),
     ],
@@ -227,6 +284,35 @@ class Unscaled(INPO):
 def test_a_rule_breaks_one_law(rule, law):
     with breaks(law):
         testing.check_rule(rule)
+
+
+@record
+class Losing(UpdateRule):
+    eta: float
+
+    def stages(self, beta, step):
+        return (Stage(pull(self.eta, beta), (Opponent(-1.0, {"now": 1.0}),), self.eta),)
+
+
+@record
+class Offside(UpdateRule):
+    eta: float
+
+    def stages(self, beta, step):
+        return (Stage(pull(self.eta, beta), against("reference"), self.eta),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "law"),
+    [
+        (Losing(0.3), {}, "a response that beats all others is played more"),
+        (Offside(0.3), {"rest": "regularised"}, "an equilibrium is not left (beta = 0.1)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_rule_of_another_game_is_told_so(rule, options, law):
+    with breaks(law):
+        testing.check_rule(rule, **options)
 
 
 @record

@@ -150,10 +150,11 @@ def _alone(s: _Oracle) -> None:
 
 
 def _asked(s: _Oracle) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Prompts `[B]`, and pairs `[B, K]` that meet every pair of every prompt once."""
+    """Prompts `[B]`, in reverse and one twice, and pairs `[B, K]` that meet every pair of each."""
     contexts, responses = s.first.shape
     left, right = (index.ravel() for index in np.indices((responses, responses)))
-    return np.arange(contexts)[::-1], np.tile(left, (contexts, 1)), np.tile(right, (contexts, 1))
+    prompts = np.append(np.arange(contexts)[::-1], contexts - 1)
+    return prompts, np.tile(left, (len(prompts), 1)), np.tile(right, (len(prompts), 1))
 
 
 def _comparisons(s: _Oracle) -> None:
@@ -203,6 +204,9 @@ def _compiled(s: _Oracle) -> None:
         law.close(alone, expected[0], "win_rates(q) in jax.jit", _AXES, atol=atol)
         law.close(shared, expected, "win_rates under jax.vmap over opponents", ("lane", *_AXES), atol=atol)
         law.close(own, expected, "win_rates under jax.vmap over oracles", ("lane", *_AXES), atol=atol)
+        votes = jax.jit(lambda oracle, key, asked: oracle.compare(key, *asked))(traced, s.key, _asked(s))
+        if not s.noisy:
+            law.close(votes, s.oracle.compare(s.key, *_asked(s)), "compare in jax.jit", ("b", "k"), atol=atol)
 
 
 def _single(s: _Oracle) -> None:
@@ -219,6 +223,9 @@ def _single(s: _Oracle) -> None:
         expected = np.asarray(s.oracle.win_rates(s.first))
         law.close(answers["win_rates(q)"], expected, "win_rates(q) in float32", _AXES, atol=_SINGLE * s.size)
         law.close(answers["table()"], s.table, "table() in float32", (*_AXES, "against"), atol=_SINGLE * s.size)
+        if not s.noisy:
+            expected = np.asarray(s.oracle.compare(s.key, *_asked(s)))
+            law.close(answers["compare(...)"], expected, "compare(...) in float32", ("b", "k"), atol=_SINGLE * s.size)
 
 
 def _extras(s: _Oracle) -> None:

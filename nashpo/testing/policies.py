@@ -1,5 +1,6 @@
 """What a policy over listed responses owes."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ from nashpo.logspace import LOG_ZERO
 from nashpo.testing.law import Law, cast, check_fields, is_floating
 
 _EXACT, _SINGLE = 1e-12, 2e-6
+_CLOSE = {"atol": _EXACT, "rtol": _EXACT}
 _AXES = ("prompt", "response")
 _NORMAL = 5.0
 """The chi-square test fails a sound sampler once in three million seeds."""
@@ -39,8 +41,9 @@ def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000,
 
     `log_probs()` is `[X, A]`, finite and normalised; `log_prob(prompts, responses)` picks from it (responses are
     numbers, or what `response` makes of them and `index` counts back); `sample` draws from it (chi-square over `draws`
-    samples of every prompt, with a fixed seed), independently for every row; parameters are leaves of a pytree;
-    compiled and float32 answers agree; gradients are finite. With `extreme`, log-probabilities and gradients must stay
+    samples of every prompt, with a fixed seed), independently for every row and key; parameters are leaves of a pytree;
+    compiled and float32 answers agree; gradients are finite, and the same through `log_probs` and `log_prob`. With
+    `extreme`, log-probabilities and gradients must stay
     finite and normalised when every parameter is multiplied by it; None where parameters cannot be scaled, as logits
     that are declared to be normalised.
 
@@ -64,6 +67,7 @@ def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000,
         for law in (_picked, _compiled, _single, _samples, _rows):
             law(subject)
         _slopes(name, policy, subject.log_probs, "as given")
+        _learns(subject)
         if extreme is not None:
             large = jax.tree.map(lambda leaf: leaf * extreme if is_floating(leaf) else leaf, policy)
             what = f"with parameters {extreme:g} times as large"
@@ -104,8 +108,7 @@ def _picked(s: _Policy) -> None:
             expected,
             "log_prob",
             ("b", "k"),
-            atol=_EXACT,
-            rtol=_EXACT,
+            **_CLOSE,
         )
 
 
@@ -117,8 +120,15 @@ def _compiled(s: _Policy) -> None:
         alone, batched = jax.jit(lambda one, two: (one.log_probs(), jax.vmap(lambda p: p.log_probs())(two)))(
             traced, both
         )
-        law.close(alone, s.log_probs, "log_probs() in jax.jit", _AXES, atol=_EXACT, rtol=_EXACT)
-        law.close(batched[1], s.log_probs, "log_probs() in jax.vmap", _AXES, atol=_EXACT, rtol=_EXACT)
+        law.close(alone, s.log_probs, "log_probs() in jax.jit", _AXES, **_CLOSE)
+        law.close(batched[1], s.log_probs, "log_probs() in jax.vmap", _AXES, **_CLOSE)
+        prompts, numbers = _pairs(s)
+        pick = jax.jit(lambda policy, prompts, responses: policy.log_prob(prompts, responses))
+        picked = pick(traced, prompts, s.responses(numbers))
+        law.close(picked, s.log_probs[prompts[:, None], numbers], "log_prob in jax.jit", ("b", "k"), **_CLOSE)
+        draw = jax.jit(lambda policy, key, prompts: policy.sample(key, prompts, 8))
+        found, again = draw(traced, s.key, prompts), s.policy.sample(s.key, prompts, 8)
+        law.require(np.array_equal(found, again), "sample draws others in jax.jit, with the same key")
 
 
 def _single(s: _Policy) -> None:
@@ -142,6 +152,9 @@ def _samples(s: _Policy) -> None:
         )
         again = s.sample(prompts, s.draws)
         law.require(np.array_equal(found, again), "two calls with one key differ")
+        other = s._replace(key=jax.random.fold_in(s.key, 1)).sample(prompts, s.draws)
+        certain = s.log_probs.max(axis=-1).min() > np.log(0.99)
+        law.require(certain or not np.array_equal(found, other), "another key draws the same samples")
     remedy = "draw from the probabilities of log_probs() of the prompt in the same row"
     with Law(s.name, "samples follow the probabilities", remedy) as law:
         for row, prompt in enumerate(prompts):
@@ -183,19 +196,38 @@ def _rows(s: _Policy) -> None:
         law.close(pairs.mean(), chance, f"at prompt {prompt} {what}", atol=allowed)
 
 
+def _learns(s: _Policy) -> None:
+    """What a sampled loss differentiates is what a listed one differentiates."""
+    remedy = "compute both from the parameters, without stop_gradient and rounding"
+    with Law(s.name, "gradients go through log_probs() and through log_prob", remedy) as law:
+        prompts, numbers = _pairs(s)
+        rows, responses = prompts[:, None], s.responses(numbers)
+        weights = jnp.cos(jnp.arange(numbers.size).reshape(numbers.shape))
+        listed = _gradient(s.policy, lambda policy: jnp.sum(weights * policy.log_probs()[rows, numbers]))
+        picked = _gradient(s.policy, lambda policy: jnp.sum(weights * policy.log_prob(prompts, responses)))
+        moved = not listed or any(np.any(slope) for slope in listed)
+        law.require(moved or s.log_probs.shape[1] == 1, "no parameter has a gradient")
+        for number, (one, other) in enumerate(zip(picked, listed, strict=True)):
+            law.close(one, other, f"the gradient of log_prob for parameter {number}", atol=1e-9, rtol=1e-9)
+
+
+def _gradient(policy: Any, function: Callable[[Any], Any]) -> list[Any]:
+    """The gradient of a function of the policy for each of its real parameters."""
+    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, policy))
+    real = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+
+    def value(numbers):
+        rest = iter(numbers)
+        mixed = [next(rest) if is_real else leaf for leaf, is_real in zip(leaves, real, strict=True)]
+        return function(jax.tree.unflatten(structure, mixed))
+
+    return jax.grad(value)([leaf for leaf, is_real in zip(leaves, real, strict=True) if is_real])
+
+
 def _slopes(name: str, policy: Any, log_probs: np.ndarray, case: str) -> None:
     with Law(name, "gradients of log-probabilities are finite", "differentiate log_softmax, not log(softmax)") as law:
-        traced = jax.tree.map(jnp.asarray, policy)
         weights = jnp.where(log_probs > 0.5 * LOG_ZERO, 1.0, 0.0)
-        leaves, structure = jax.tree.flatten(traced)
-        real = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-
-        def total(numbers):
-            rest = iter(numbers)
-            mixed = [next(rest) if is_real else leaf for leaf, is_real in zip(leaves, real, strict=True)]
-            return jnp.sum(weights * jax.tree.unflatten(structure, mixed).log_probs())
-
-        slopes = jax.grad(total)([leaf for leaf, is_real in zip(leaves, real, strict=True) if is_real])
+        slopes = _gradient(policy, lambda policy: jnp.sum(weights * policy.log_probs()))
         where = "" if case == "as given" else f" {case}"
         finite = all(np.isfinite(slope).all() for slope in slopes)
         law.require(finite, f"the gradient of the sum of log_probs() is not finite{where}")

@@ -15,7 +15,7 @@ from nashpo.solver import Status
 from nashpo.solvers import PenaltyIgnoredWarning
 from nashpo.stage import StepSizeWarning
 from nashpo.testing import agreement
-from nashpo.testing.games import GAMES, interior_table
+from nashpo.testing.games import GAMES, REFERENCE, interior_table, random_table
 from nashpo.testing.law import Law, check_fields
 from nashpo.testing.runs import AXES, Rest, Runs, probs, scaled, sound
 
@@ -28,8 +28,9 @@ def check_solver(
     It is run for 12 steps on small games (`nashpo.testing.games`) and must: begin at its start; answer with finite,
     normalised policies; keep the structure, shapes and types of its state; take the same steps with the same key,
     whatever `every` is and wherever `drive` interrupts it; compile once for all numbers, also batched; solve prompts
-    as if alone, relabelled responses as relabelled, and padded games (`nashpo.stack`) as if not padded; agree with
-    itself in float32; and end as `NONFINITE` on payoffs that are not finite.
+    as if alone, relabelled responses as relabelled, and padded games (`nashpo.stack`) as if not padded; play a response
+    that beats all others more than its start does; agree with itself in float32; and end as `NONFINITE` on payoffs
+    that are not finite.
 
     `other` is the same solver with other numbers (by default one with `eta` times 0.7, wherever a leaf has that name).
     The remaining options say which claims are made: `rest`, which equilibrium it does not move from (of the game
@@ -58,7 +59,7 @@ see nashpo.solver.Solver for what each part returns.
 
 def check_runs(runs: Runs, rest: Rest | None, certain: bool, affine: bool) -> None:
     """Every law of a run; the cheap and the telling ones first."""
-    laws = [_starts, _state, _answers, _repeats, _numbers, agreement.prompts, agreement.labels]
+    laws = [_starts, _state, _answers, _repeats, _numbers, agreement.prompts, agreement.labels, _favours]
     laws.append(agreement.certain if certain else _refuses)
     if affine:
         laws.append(agreement.units)
@@ -151,15 +152,37 @@ def _refuses(runs: Runs) -> None:
         raise law.broken("a table of certain wins was run, although certain=False")
 
 
-def _rests(runs: Runs, rest: Rest) -> None:
+def _favours(runs: Runs) -> None:
+    """A response that beats all others."""
+    remedy = "add win rates and do not subtract them: win_rates(q)[x, i] is the mean payoff of i against q"
+    with Law(runs.name, "a response that beats all others is played more", remedy) as law:
+        table, best = random_table(0), 2
+        table[best], table[:, best], table[best, best] = 0.9, 0.1, 0.5
+        result = runs(Game.from_table(table, beta=0.1, reference=REFERENCE))
+        for what, policy in (("the answer", result.policy), ("the last iterate", result.last)):
+            found = probs(policy)[0, best]
+            law.require(found > REFERENCE[best], f"{what} gives it {found:.6g}, the start {REFERENCE[best]:.6g}")
+
+
+def _resting(beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A table, its equilibrium at `beta`, and another policy that is the reference of such a game."""
     table, equilibrium = interior_table()
+    if beta == 0:
+        return table, equilibrium, REFERENCE
+    table = random_table(0)
+    reference = equilibrium * np.exp(-table @ equilibrium / beta)
+    return table, equilibrium, reference / reference.sum()
+
+
+def _rests(runs: Runs, rest: Rest) -> None:
     with Law(runs.name, "the rest point is one of those that are known", "see check_solver") as law:
         known = {"original": (0.0,), "regularised": (0.1,), "any": (0.0, 0.1)}
         law.require(rest in known, f"rest is {rest!r}, none of {', '.join(map(repr, known))}")
     remedy = "check signs and opponents of the update, or say rest=None"
     for beta in known[rest]:
         with Law(runs.name, f"an equilibrium is not left (beta = {beta:g})", remedy) as law:
-            game = Game.from_table(table, beta=beta, reference=equilibrium)
+            table, equilibrium, reference = _resting(beta)
+            game = Game.from_table(table, beta=beta, reference=reference)
             result = runs(game, start=equilibrium)
             for what, policy in (("the answer", result.policy), ("the last iterate", result.last)):
                 law.close(probs(policy), equilibrium[None], f"{what} from the equilibrium", AXES, atol=1e-12)
