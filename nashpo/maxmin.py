@@ -60,7 +60,7 @@ def maxmin_rewards(
     wrong = np.argwhere(~np.isfinite(groups))
     if len(wrong):
         raise ValueError(f"{cell(tuple(wrong[0]), 'rewards')} is {groups[tuple(wrong[0])]}: rewards must be finite.")
-    if not (np.isfinite(beta) and beta > 0):
+    if numeric(beta, None, "beta").ndim or not 0 < beta < np.inf:
         raise ValueError(f"beta={beta}: the dual needs a positive, finite weight of the KL penalty.")
     _, contexts, responses = groups.shape
     if reference is None:

@@ -187,8 +187,24 @@ class Broken:
 jax.tree_util.register_static(Broken)
 
 
+def test_results_probabilities_and_seeds_are_taken(rng):
+    game, policy = tabular_game(rng, 0.1), random_policy(rng)
+    found = nashpo.solve(game, nashpo.solvers.INPO(0.1), steps=1)
+    plain = sampled_advantages(game, found.policy, policy, key=jax.random.key(3), rows=8)
+    np.testing.assert_array_equal(sampled_advantages(game, found, np.asarray(policy.probs()), key=3, rows=8), plain)
+
+
 def test_bad_input_is_refused(rng):
     game, policy, key = tabular_game(rng, 0.1), random_policy(rng), jax.random.key(0)
+    five = Tabular.from_probs(np.full(5, 0.2))
+    for make in (
+        lambda: pool_lower_bound(game, policy, [five], key=key),
+        lambda: trained_lower_bound(game, five, policy, key=key),
+    ):
+        with pytest.raises(ValueError, match=r"a policy has shape \(2, 5\), the game .* = \(2, 4\)"):
+            make()
+    with pytest.raises(ValueError, match=r"steps=2\.5: must be at least 0, a whole number"):
+        trained_lower_bound(game, policy, policy, key=key, steps=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="the pool is empty"):
         pool_lower_bound(game, policy, [], key=key)
     with pytest.raises(ValueError, match="rows=3: half of them choose"):

@@ -115,6 +115,8 @@ def test_groups_of_scores_are_at_most_zero(rng):
     ("build", "sentence"),
     [
         (lambda: maxmin_rewards([[1.0, 2.0]], 0.0), "beta=0"),
+        (lambda: maxmin_rewards([[1.0, 2.0]], [0.1, 0.2]), r"beta=\[0.1, 0.2\]: the dual needs"),  # type: ignore[arg-type]
+        (lambda: maxmin_rewards([[1.0, 2.0]], "low"), "beta must be a full array of real numbers"),  # type: ignore[arg-type]
         (lambda: maxmin_rewards([1.0, 2.0], 0.1), r"shape \(2,\)"),
         (lambda: maxmin_rewards([[1.0, np.nan]], 0.1), r"rewards\[0, 0, 1\] is nan"),
         (lambda: maxmin_rewards([[1.0, 2.0]], 0.1, reference=[0.0, 1.0]), r"reference\[0\] = 0 has no mass"),

@@ -10,6 +10,7 @@ from nashpo.estimates.bound import GapLowerBound, bound_of
 from nashpo.estimates.value import sampled_advantages
 from nashpo.game import Game
 from nashpo.policies.base import Policy
+from nashpo.preferences.rows import as_key
 from nashpo.typing import Key
 
 
@@ -18,7 +19,7 @@ def pool_lower_bound(
     policy: Policy,
     pool: Sequence[Policy],
     *,
-    key: Key,
+    key: Key | int,
     rows: int = 1024,
     responses: int = 8,
     confidence: float = 0.9,
@@ -44,9 +45,9 @@ def pool_lower_bound(
     pool = list(pool)
     if not pool:
         raise ValueError("the pool is empty: give at least one policy to play against the one in question.")
-    if rows < 4:
+    if not hasattr(rows, "__index__") or rows < 4:
         raise ValueError(f"rows={rows}: half of them choose, half of them measure; draw at least 4.")
-    choosing, measuring, resampling = jax.random.split(key, 3)
+    choosing, measuring, resampling = jax.random.split(as_key(key), 3)
 
     def advantages(member: Policy, key: Key) -> np.ndarray:
         return np.asarray(sampled_advantages(game, member, policy, key=key, rows=rows // 2, responses=responses))

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import optax
 
 from nashpo.estimates.bound import GapLowerBound, bound_of
-from nashpo.estimates.value import opponents, penalty, sampled_advantages
+from nashpo.estimates.value import opponents, penalty, sampled_advantages, speaker
 from nashpo.game import Game, precision
 from nashpo.learners.descent import check_optimizer, start_descent, step
 from nashpo.learners.losses.base import mean_of_others
 from nashpo.policies.base import Policy, Trainable
 from nashpo.policies.listed import spoken
 from nashpo.policies.trained import parameters, trained
+from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key, Schedule
 
 
@@ -23,7 +24,7 @@ def trained_lower_bound(
     policy: Policy,
     start: Trainable,
     *,
-    key: Key,
+    key: Key | int,
     steps: int = 500,
     learning_rate: Schedule = 1e-2,
     optimizer: Any = optax.adam,
@@ -53,12 +54,12 @@ def trained_lower_bound(
     """
     least = {"steps": (steps, 0), "prompts": (prompts, 1), "responses": (responses, 2), "rows": (rows, 2)}
     for name, (count, smallest) in least.items():
-        if count < smallest:
-            raise ValueError(f"{name}={count}: must be at least {smallest}.")
+        if not hasattr(count, "__index__") or count < smallest:
+            raise ValueError(f"{name}={count}: must be at least {smallest}, a whole number.")
     check_optimizer("trained_lower_bound", optimizer, learning_rate)
-    learning, measuring, resampling = jax.random.split(key, 3)
+    learning, measuring, resampling = jax.random.split(as_key(key), 3)
     rate = jax.tree_util.Partial(learning_rate) if callable(learning_rate) else jnp.asarray(learning_rate)
-    frozen, reference = (spoken(one, game.oracle) for one in (policy, game.reference))
+    frozen, reference = (speaker(game, one) for one in (policy, game.reference))
     counts = {"optimizer": optimizer, "prompts": prompts, "responses": responses}
     begin = trained(start, precision(game))
     parameters(begin)

@@ -1,20 +1,24 @@
 """The value of one policy against another, from samples."""
 
+import dataclasses
 import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from nashpo.game import Game
+from nashpo.game import Game, enumerable_game
+from nashpo.logspace import namespace
 from nashpo.oracles.base import VALUE
-from nashpo.policies.base import Policy
+from nashpo.policies.base import Policy, enumerable, listed_shape
 from nashpo.policies.listed import spoken
+from nashpo.policies.tabular import Tabular, as_policy
+from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key
 
 
 def sampled_advantages(
-    game: Game, response: Policy, policy: Policy, *, key: Key, rows: int = 512, responses: int = 8
+    game: Game, response: Policy, policy: Policy, *, key: Key | int, rows: int = 512, responses: int = 8
 ) -> Array:
     """Independent unbiased estimates `[rows]` of how far one policy beats another, `V(response, policy) - value`.
 
@@ -22,9 +26,10 @@ def sampled_advantages(
 
     Each row is a prompt drawn with the game's weights, and the mean over `responses` pairs (y, y'), each compared once;
     divergences are means of sampled log-ratios. Nothing is listed: policies are sampled and evaluated, the oracle
-    compares. The same key gives the same prompts and the same y' whatever `response` is.
+    compares. The same key, or seed, gives the same prompts and the same y' whatever `response` is. A policy may also be
+    a result or probabilities `[A]` or `[X, A]`.
 
-    Raises `ValueError` for fewer than one row or response.
+    Raises `ValueError` for fewer than one row or response, or a policy over other responses than the game's.
 
     >>> from nashpo.policies import Tabular
     >>> game = Game.from_table([[0.5, 1.0], [0.0, 0.5]], beta=0.1)
@@ -33,10 +38,30 @@ def sampled_advantages(
     [0.5, 0.5, 0.5]
     """
     for name, count in (("rows", rows), ("responses", responses)):
-        if count < 1:
-            raise ValueError(f"{name}={count}: draw at least one.")
-    speakers = (spoken(policy, game.oracle) for policy in (response, policy, game.reference))
-    return _advantages(game.nameless(), *speakers, key, rows=rows, responses=responses)
+        if not hasattr(count, "__index__") or count < 1:
+            raise ValueError(f"{name}={count}: draw at least one, a whole number.")
+    speakers = (speaker(game, policy) for policy in (response, policy, game.reference))
+    return _advantages(game.nameless(), *speakers, as_key(key), rows=rows, responses=responses)
+
+
+def speaker(game: Game, policy: Any) -> Any:
+    """A policy, that of a result, or the table of probabilities, in the responses that a game's oracle compares.
+
+    >>> speaker(Game.from_table([[0.5, 1.0], [0.0, 0.5]]), [0.2, 0.3, 0.5])
+    Traceback (most recent call last):
+        ...
+    ValueError: a policy has shape (1, 3), the game [prompts, responses] = (1, 2).
+    """
+    policy = policy if hasattr(policy, "log_prob") else getattr(policy, "policy", policy)
+    policy = policy if hasattr(policy, "log_prob") else as_policy(policy)
+    if isinstance(policy, Tabular) and len(policy.logits) == 1:
+        logits = namespace(policy.logits).broadcast_to(policy.logits, (len(game.prompts), policy.logits.shape[1]))
+        policy = dataclasses.replace(policy, logits=logits)
+    if enumerable_game(game) and enumerable(policy) and listed_shape(policy) != tuple(game.shape):
+        raise ValueError(
+            f"a policy has shape {listed_shape(policy)}, the game [prompts, responses] = {tuple(game.shape)}."
+        )
+    return spoken(policy, game.oracle)
 
 
 @functools.partial(jax.jit, static_argnames=("rows", "responses"))
