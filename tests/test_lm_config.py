@@ -206,6 +206,11 @@ def test_a_judge_of_the_wrong_kind_is_found_before_anything_is_loaded(world, mon
         ({"kind": "pairrm", "path": str(world / "model")}, "model_type is 'llama'"),
         ({"kind": "reward", "path": scored, "temperature": 0}, "temperature=0.0: must be a positive finite number."),
     ]
+    lora = LoRA(2, 4.0, ("q",))
+    adapter = save_adapter(
+        world / "judging", decoder(), lora, init_adapter(decoder(), lora, jax.random.key(0)), base=scored
+    )
+    wrong.append(({"kind": "reward", "path": str(adapter)}, "is an adapter; a judge is a whole checkpoint: merge"))
     for judge, said in wrong:
         with pytest.raises(ValueError, match="^config: judge.*" + re.escape(said)):
             read_config(_tables(world, judge=judge))

@@ -205,6 +205,12 @@ def _single(
         if isinstance(given.get(key), str):
             given[key] = str(document.folder / given[key])
     path = given.get("path")
+    if isinstance(path, str) and Path(path, "adapter_config.json").is_file():
+        document.wrong(
+            (*place, "path"),
+            f"is {path!r}, which is an adapter; a judge is a whole checkpoint: merge the adapter into its base, with "
+            "PEFT's merge_and_unload, or nashpo lm export --how merged for a run.",
+        )
     if isinstance(path, str) and not Path(path, "config.json").is_file():
         document.wrong((*place, "path"), f"is {path!r}, which is no directory of a checkpoint (config.json).")
     if kind in ("function", "scores"):
