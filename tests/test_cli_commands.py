@@ -279,13 +279,25 @@ def test_a_game_by_its_plain_name(capsys, monkeypatch):
 
 
 def test_the_progress_run_is_the_same_run(capsys):
-    from nashpo.cli.progress import drive_with_progress, worthwhile
+    from nashpo.cli.progress import drive_with_progress, long
 
     game, solver = nashpo_game(0.1), nashpo.solvers.EGPO(eta=1.0)
     settings = {"steps": 40, "every": 1, "tol": 1e-15, "start": None, "key": 0}
     watched, plain = drive_with_progress(game, solver, settings), nashpo.solve(game, solver, **settings)
     np.testing.assert_allclose(watched.policy.probs(), plain.policy.probs(), rtol=1e-13)
-    assert not worthwhile(game, 10**9), "nobody watches a test"
+    assert long(game, 10**9) and not long(game, 10**6)
+
+
+def test_a_long_run_hears_ctrl_c_after_every_second_although_nobody_watches(capsys, monkeypatch):
+    asked = {}
+
+    def drive(game, solver, **settings):
+        asked.update(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nashpo.driver.drive", drive)
+    assert run(capsys, "solve", GAME, "--steps", "1e9")[::2] == (130, "nashpo: interrupted\n")
+    assert 1e9 < asked["segment"] * asked["every"] * 2 * 3 * 3 <= 2e9
 
 
 def test_games_too_large_for_a_table_are_solved_without_one(capsys, monkeypatch):

@@ -85,10 +85,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def solve(options: SimpleNamespace) -> "Result":
-    """The run that the options ask for, with a progress bar if it will take long."""
+    """The run that the options ask for, in segments if it will take long."""
     from nashpo.cli.algorithms import make_solver
     from nashpo.cli.inputs import load_game, load_policy
-    from nashpo.cli.progress import drive_with_progress, worthwhile
+    from nashpo.cli.progress import drive_with_progress, long
 
     game = load_game(options.table, options.beta, options.reference, reading(options))
     solver = make_solver(options.solver, game, options.eta, options.steps)
@@ -100,7 +100,7 @@ def solve(options: SimpleNamespace) -> "Result":
         "start": start,
         "key": options.seed,
     }
-    if worthwhile(game, options.steps):
+    if long(game, options.steps):
         return drive_with_progress(game, solver, settings)
     from nashpo.run import solve as run_solver
 
