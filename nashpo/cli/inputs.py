@@ -96,7 +96,9 @@ def load_policy(path: str, game: Game) -> PolicyFile:
         rows, beta = _from_csv(read_text(file, POLICY), path), None
     if beta is not None and (isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < math.inf):
         raise ValueError(f"{path}: beta is {beta!r}, not a finite number that is at least 0.")
-    said = bool(rows) and all(row.get("reference") not in (None, "") for _, row in rows)
+    if not rows:
+        raise ValueError(f"{path}: has no probabilities; {POLICY}.")
+    said = all(row.get("reference") not in (None, "") for _, row in rows)
     return PolicyFile(
         _column(rows, game, path, "probability"), beta, _column(rows, game, path, "reference") if said else None
     )
