@@ -383,6 +383,8 @@ def test_missing_responses_are_drawn_by_weight_and_too_few_proposals_refused(pro
         (Rejection(REWARDS[:, :2], 1.0), r"rewards of shape \(1, 2\)"),
         (Rejection(REWARDS * np.inf, 1.0), r"rewards\[0, 0\] = inf"),
         (Rejection(REWARDS, 0.0), r"beta=0.0\): must be positive"),
+        (Rejection(REWARDS, TEMPERATURE, proposals=40.5), r"proposals=40.5\): must be a whole number"),  # type: ignore[arg-type]
+        (Rejection("high", TEMPERATURE), "rewards must be a full array of real numbers"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValueError, match=message):
             Sampled(0.1, loss=SigmoidNorm(), sampler=wrong).check(IterativeDPO(0.1), game)
@@ -457,6 +459,7 @@ def test_queues_that_cannot_be_kept_are_refused(world):
     for learner, message in (
         (Sampled(0.1, gains=Queue(size=3), responses=4), r"Queue\(size=3\): must hold at least the 4 responses"),
         (Sampled(0.1, gains=Queue(size=9), replay=Replay()), "replayed responses would be queued again"),
+        (Sampled(0.1, gains=Queue(size=9.5)), r"Queue\(size=9.5\): must hold at least"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValueError, match=message):
             nashpo.solve(game, SPO(0.1), learner=learner, steps=1)

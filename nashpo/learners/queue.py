@@ -55,7 +55,7 @@ class Queue:
         """Refuse a queue that cannot be kept."""
         if learner.loss.reads != "gains":
             return
-        if self.size < learner.responses:
+        if not hasattr(self.size, "__index__") or self.size < learner.responses:
             raise ValueError(
                 f"Queue(size={self.size}): must hold at least the {learner.responses} responses to a prompt of a fit."
             )

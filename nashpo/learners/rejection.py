@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game
+from nashpo.learners.descent import check_count
 from nashpo.learners.samplers import Scene, pick
 from nashpo.logspace import LOG_ZERO
 from nashpo.policies.base import enumerable, listed_shape
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
+from nashpo.validation.wording import numeric
 
 _SHORT = 0.01
 """How likely it may be that fewer proposals are accepted than are needed."""
@@ -53,7 +55,8 @@ more than 1% of the draws; take at least 24 proposals, or a larger beta.
 
     def check(self, learner: Any, game: Game) -> None:
         """Refuse rewards that do not fit, and too few proposals."""
-        shape, rewards = tuple(np.shape(self.rewards)), np.asarray(self.rewards, float)
+        check_count("Rejection(proposals={})", self.proposals, 1)
+        shape, rewards = tuple(np.shape(self.rewards)), numeric(self.rewards, None, "rewards")
         if not enumerable(game.reference) or shape != listed_shape(game.reference):
             raise ValueError(f"Rejection(rewards of shape {shape}): give one to each response of each prompt, [X, A].")
         if not np.all(np.isfinite(rewards)):
@@ -63,7 +66,7 @@ more than 1% of the draws; take at least 24 proposals, or a larger beta.
             )
         if self.maximum not in ("all", "pool"):
             raise ValueError(f'Rejection(maximum={self.maximum!r}): the options are "all" and "pool".')
-        if not np.all(np.asarray(self.beta) > 0):
+        if not np.all(numeric(self.beta, None, "beta") > 0):
             raise ValueError(f"Rejection(beta={self.beta}): must be positive; rewards are divided by it.")
         if self.maximum == "all":
             self._check_proposals(learner.responses, acceptance(game.reference.log_probs(), rewards, self.beta))
