@@ -323,6 +323,17 @@ def test_a_checkpoint_is_evaluated_against_others(world, run):
     assert found["kl"]["mean"] > 0.1 and found["empirical_gap"]["rival"] == "model"
 
 
+def test_one_prompt_has_no_interval(world, run):
+    Path("one.jsonl").write_text('{"prompt": "red"}\n')
+    asked = ("--judge", world / "judge.toml", "--new-tokens", 2)
+    code, out, _ = run("evaluate", world / "other", "one.jsonl", "--against", world / "model", *asked)
+    assert code == 0 and "1 prompt, 4 answers each" in " ".join(out.split()) and "nan" not in out
+    for name in ("a", "b"):
+        Path(f"{name}.jsonl").write_text(json.dumps({"prompt": "red", "answers": [name]}))
+    code, out, _ = run("judge", "a.jsonl", "b.jsonl", "--judge", world / "judge.toml")
+    assert code == 0 and out.startswith("2 policies on 1 prompt: how") and "nan" not in out
+
+
 def test_an_adapter_ends_its_answers_as_its_base_does(world):
     shutil.copytree(world / "model", "base")
     Path("base", "generation_config.json").write_text('{"eos_token_id": [3, 8]}')

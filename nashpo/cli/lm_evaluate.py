@@ -134,15 +134,19 @@ def _show(options: SimpleNamespace, found: dict[str, Any]) -> None:
 
     screen = Screen()
     level = f"{100 * options.confidence:g}%"
-    screen.line(f"{found['checkpoint']}: {found['prompts']:,} prompts, {found['answers']} answers each", "bold")
-    rates = found["win_rates"]
-    screen.table(
-        [
-            Column("against", list(rates), right=False, style="bold"),
-            Column("win rate", [f"{rate['mean']:.3f}" for rate in rates.values()]),
-            Column(level, [f"[{rate['low']:.3f}, {rate['high']:.3f}]" for rate in rates.values()], rank=1),
-        ]
+    many = found["prompts"] > 1  # a single prompt has no interval
+    screen.line(
+        f"{found['checkpoint']}: {found['prompts']:,} prompt{'s' * many}, {found['answers']} answers each", "bold"
     )
+    rates = found["win_rates"]
+    columns = [
+        Column("against", list(rates), right=False, style="bold"),
+        Column("win rate", [f"{rate['mean']:.3f}" for rate in rates.values()]),
+    ]
+    if many:
+        intervals = [f"[{rate['low']:.3f}, {rate['high']:.3f}]" for rate in rates.values()]
+        columns.append(Column(level, intervals, rank=1))
+    screen.table(columns)
     if "empirical_gap" in found:
         gap = found["empirical_gap"]
         screen.line(
@@ -150,7 +154,8 @@ def _show(options: SimpleNamespace, found: dict[str, Any]) -> None:
         )
     if "kl" in found:
         kl = found["kl"]
-        screen.line(f"KL to {next(iter(rates))}: {kl['mean']:.3g} [{kl['low']:.3g}, {kl['high']:.3g}] nats an answer")
+        interval = f" [{kl['low']:.3g}, {kl['high']:.3g}]" * many
+        screen.line(f"KL to {next(iter(rates))}: {kl['mean']:.3g}{interval} nats an answer")
     if "kl_left_out" in found:
         screen.line(f"no KL to {next(iter(rates))}: {found['kl_left_out']}", "dim")
     entropy = f", entropy {found['entropy']:.3g} nats an answer" if "entropy" in found else ""

@@ -161,12 +161,16 @@ def _show(options: SimpleNamespace, names: list[str], table: "np.ndarray") -> No
     from nashpo.game import Game
 
     screen, mean = Screen(), table.mean(0)
-    screen.line(f"{len(names)} policies on {len(table):,} prompts: how often the row beats the column", "bold")
+    screen.line(
+        f"{len(names)} policies on {len(table):,} prompt{'s' * (len(table) > 1)}: how often the row beats the column",
+        "bold",
+    )
     columns: list[Any] = [Column("policy", names, right=False, style="bold")]
     columns += [Column(name, [f"{value:.3f}" for value in mean[:, j]], rank=j) for j, name in enumerate(names)]
     screen.table(columns)
-    noise = np.std(table, axis=0, ddof=1).max() / len(table) ** 0.5 if len(table) > 1 else np.nan
-    screen.line(f"standard error over prompts: at most {noise:.3f}", "dim")
+    if len(table) > 1:
+        noise = np.std(table, axis=0, ddof=1).max() / len(table) ** 0.5
+        screen.line(f"standard error over prompts: at most {noise:.3f}", "dim")
     game = Game.from_table(mean, beta=options.beta, items=names)
     exact = equilibrium(game)
     probs = np.asarray(exact.probs())[0]
