@@ -163,7 +163,7 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None, tol: 
     precision.
 
     Raises `ValueError` for a `beta` or `tol` that is negative or not finite, an unknown method or a start of another
-    shape.
+    shape; `ArithmeticError` where float64 does not reach the equilibrium, as with tiny `beta` and extreme references.
 
     >>> rock_paper_scissors = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
     >>> equilibrium(Game.from_table(rock_paper_scissors, items=["rock", "paper", "scissors"]))

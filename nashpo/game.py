@@ -291,7 +291,7 @@ def pad(game: Game, responses: int, prompts: int | None = None) -> Game:
 
 def _pad_table(table: np.ndarray, size: int, scale: Scale) -> np.ndarray:
     contexts, count, _ = table.shape
-    win, draw = (1.0, 0.5) if scale == "probability" else (float(np.abs(table).max(initial=0.0)), 0.0)
+    win, draw = (1.0, 0.5) if scale == "probability" else (float(np.abs(table).max(initial=0.0)) or 1.0, 0.0)
     lose = 1.0 - win if scale == "probability" else -win
     padded = np.full((contexts, size, size), draw, table.dtype)
     padded[:, :count, count:] = win

@@ -104,6 +104,13 @@ def test_stacking_averages_by_prompts_and_keeps_gaps():
     np.testing.assert_array_equal(nashpo.best_response(together, together.reference).probs()[0, 3:], 0.0)
 
 
+def test_padding_loses_where_all_scores_are_zero_too():
+    """All zeros leave no largest score by which padding could lose."""
+    large = nashpo.Game.from_table([[0.0, 2, -1], [-2, 0, 3], [1, -3, 0]], scale="score")
+    together = nashpo.stack([nashpo.Game.from_table(np.zeros((2, 2)), scale="score"), large])
+    np.testing.assert_allclose(nashpo.equilibrium(together).probs()[0], [0.5, 0.5, 0.0], atol=1e-12)
+
+
 @pytest.mark.parametrize("beta", [0.0, 1e-4, 50.0])
 def test_padding_never_answers(beta):
     for scale, table in (("probability", random_table(0, 3)), ("score", 5 * (random_table(0, 3) - 0.5))):

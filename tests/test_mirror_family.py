@@ -265,6 +265,7 @@ def test_proven_steps():
     for rule in (INPO(1.0), OnlineIPO(1.0), MPO(1.0, 10)):
         assert rule.proven_step(0.2, 1.0) == pytest.approx(rule.proven_step(0.1, 0.5) / 2)
     assert INPO(1.0).proven_step(0.1, 0.5) == pytest.approx(proven(0.1))
+    assert INPO(1.0).proven_step(1e200, 0.5) == pytest.approx(1e-200)
     assert MPO(1.0, 10, alpha=0.3).proven_step(0.0, 0.5) == pytest.approx(1.2)
     assert NashMD(1.0).proven_step(0.1, 0.5) is None
     assert OnlineIPO(1.0, variant=2).proven_step(0.1, 0.5) is None
