@@ -97,11 +97,17 @@ class TensorBoard:
         self.writer, self.prefix = writer, prefix
         self._written = -1
 
+    def __enter__(self) -> "TensorBoard":
+        """Another run begins, nothing of which has been written."""
+        self._written = -1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The writer is closed by whoever made it."""
+
     def __call__(self, result: Result) -> None:
         """Write what was measured since the last call."""
         steps = result.trace["step"]
-        if int(steps[-1]) < self._written:
-            self._written = -1
         for index in np.flatnonzero(steps > self._written):
             for name, values in result.trace.items():
                 if name != "step" and values.ndim == 1:

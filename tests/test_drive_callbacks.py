@@ -137,6 +137,9 @@ def test_one_writer_callback_serves_one_run_after_another():
     drive(callbacks=callback)
     drive(steps=6, callbacks=callback)
     assert {step: len(values) for (_, step), values in writer.points.items()} == {s: 1 + (s <= 6) for s in range(1, 13)}
+    for segment in (3, 12):
+        nashpo.drive(GAMES["random"](), EGPO(0.5), steps=12, segment=segment, callbacks=callback)
+    assert {step: len(values) for (_, step), values in writer.points.items()} == {s: 3 + (s <= 6) for s in range(1, 13)}
 
 
 class Screen(io.StringIO):
