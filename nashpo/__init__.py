@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from nashpo.checkpoint import CheckpointWarning
     from nashpo.driver import drive
     from nashpo.equilibria import Equilibrium, equilibrium, equilibrium_path
-    from nashpo.game import Game, stack
+    from nashpo.game import Game
     from nashpo.metrics import best_response, duality_gap, exploitability
     from nashpo.results import Result
     from nashpo.run import solve
     from nashpo.solver import SolveError, Status
+    from nashpo.stacking import stack
     from nashpo.stage import StepSizeWarning
     from nashpo.sweeps import Sweep, sweep
     from nashpo.tables import load_table
@@ -54,7 +55,7 @@ _HOME = {
     "exploitability": "metrics",
     "load_table": "tables",
     "solve": "run",
-    "stack": "game",
+    "stack": "stacking",
     "sweep": "sweeps",
 }
 _ROOMS = (

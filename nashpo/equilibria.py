@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nashpo.exact import certify, kl_equilibria, maximal_lottery
-from nashpo.game import Game, check_enumerable
+from nashpo.game import Game, check_enumerable, check_game
 from nashpo.oracles.base import VALUE
 from nashpo.policies.tabular import Tabular, as_policy
 
@@ -171,6 +171,7 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None, tol: 
       gap 0.0e+00, residual 0.0e+00, interior point, then its support
       rock 0.3333, paper 0.3333, scissors 0.3333
     """
+    check_game(game, "equilibrium")
     beta = _checked_beta(game.beta)
     _check_method(method, beta)
     first = None if start is None else np.asarray(as_policy(start).log_probs(), np.float64)

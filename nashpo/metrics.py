@@ -156,7 +156,7 @@ def payoff_bound(game: Game) -> float:
 
 def _fitting(game: Game, policy: object) -> EnumerablePolicy:
     """The policy, which must have a row for every prompt, or one for all of them."""
-    check_enumerable(game, "the duality gap and the best response", "see nashpo.estimates for lower bounds of the gap")
+    check_enumerable(game, "the duality gap or best response", "see nashpo.estimates for lower bounds of the gap")
     policy = as_policy(policy)
     if not isinstance(policy, Tabular):
         return policy

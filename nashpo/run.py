@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.blame import blame
-from nashpo.game import Game, enumerable_game
+from nashpo.game import Game, check_game, enumerable_game
 from nashpo.learners.base import Learner
 from nashpo.logspace import namespace
 from nashpo.march import Run, march
-from nashpo.metrics import Last, payoff_bound
+from nashpo.metrics import Last, duality_gap, payoff_bound
 from nashpo.mirror import Mirror
 from nashpo.policies.base import EnumerablePolicy, enumerable, listed_shape
 from nashpo.policies.tabular import Tabular, as_policy
@@ -124,6 +124,7 @@ class Plan(NamedTuple):
 
 def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics) -> Plan:
     """Check the arguments of `solve` and bring them into the form that is compiled."""
+    check_game(game, "a run")
     steps, every = step_counts(steps, every)
     if tol is not None and not (np.ndim(tol) == 0 and np.isreal(tol) and tol >= 0):
         raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
@@ -212,7 +213,8 @@ def named_metrics(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> di
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"metrics: {name!r} is no name: give text without '/', which files keep for folders.")
         named[name] = metric
-    named.pop("duality_gap", None)
+    if named.pop("duality_gap", duality_gap) is not duality_gap:
+        raise ValueError("metrics: the duality gap is always measured under the name 'duality_gap'; give another name.")
     return {name: jax.tree.map(_leaf, m) for name, m in named.items()}
 
 

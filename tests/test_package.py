@@ -29,7 +29,7 @@ FLOORS = (
     {"policies", "stage", "describe"},
     {"oracles", "solver"},
     {"game"},
-    {"metrics", "results", "tables", "players", "maxmin"},
+    {"metrics", "results", "stacking", "tables", "players", "maxmin"},
     {"equilibria", "learners", "preferences", "solvers"},
     {"estimates", "march", "mirror"},
     {"run", "callbacks"},

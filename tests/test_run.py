@@ -209,3 +209,25 @@ def test_driving_calls_back_and_stops_at_the_tolerance():
     assert seen[-1] == result.steps == expected.steps
     np.testing.assert_array_equal(result.trace["duality_gap"], expected.trace["duality_gap"])
     assert result.status is nashpo.Status.CONVERGED
+
+
+@pytest.mark.parametrize("thing", [np.full((2, 2), 0.5), "pokemon_types", None], ids=["table", "name", "nothing"])
+def test_what_is_no_game(thing):
+    for ask in (
+        lambda: nashpo.solve(thing, EGPO(0.5), steps=3),
+        lambda: nashpo.drive(thing, EGPO(0.5), steps=3),
+        lambda: nashpo.equilibrium(thing),
+        lambda: nashpo.equilibrium_path(thing, [0.1]),
+        lambda: nashpo.duality_gap(thing, [0.5, 0.5]),
+        lambda: nashpo.best_response(thing, [0.5, 0.5]),
+    ):
+        with pytest.raises(ValueError, match=r"takes a Game, not a .*: make one with Game\.from_table\(P\)"):
+            ask()
+
+
+def test_another_measure_under_the_name_of_the_gap():
+    game = nashpo.Game.from_table(np.full((2, 2), 0.5), beta=0.1)
+    with pytest.raises(ValueError, match="the duality gap is always measured under the name 'duality_gap'"):
+        nashpo.solve(game, EGPO(0.5), steps=3, metrics={"duality_gap": nashpo.exploitability})
+    trace = nashpo.solve(game, EGPO(0.5), steps=3, metrics=[nashpo.duality_gap]).trace
+    assert set(trace) == {"step", "duality_gap"}

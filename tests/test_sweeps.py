@@ -276,6 +276,8 @@ def test_numbers_are_single_precision_where_the_tables_are():
     [
         ({"games": []}, "at least one game"),
         ({"games": {"x": 3}}, "'x' is 3, not a Game"),
+        ({"games": np.full((9, 9), 0.5)}, "'game 0' is a ndarray, not a Game"),
+        ({"games": "pokemon_types"}, "'game 0' is 'pokemon_types', not a Game"),
         ({"rules": []}, "at least one rule"),
         ({"rules": EGPO([])}, r"EGPO: eta has shape \(0,\)"),
         ({"rules": EGPO(np.ones((2, 2)))}, r"EGPO: eta has shape \(2, 2\)"),

@@ -11,8 +11,9 @@ import numpy as np
 import xarray
 
 from nashpo.fingerprint import fingerprint
-from nashpo.game import Game, pad
+from nashpo.game import Game
 from nashpo.oracles.table import Table
+from nashpo.stacking import pad
 from nashpo.studies.settings import Settings
 from nashpo.studies.version import code_version, foreign_sources
 from nashpo.sweeps import sweep

@@ -1,16 +1,17 @@
 """The games of a sweep: names, and batches of games that one program can hold."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.game import Game, check_enumerable, pad
+from nashpo.game import Game, check_enumerable
 from nashpo.oracles.table import Table
 from nashpo.policies.tabular import Tabular
+from nashpo.stacking import pad
 
 
 class Batch(NamedTuple):
@@ -28,7 +29,8 @@ def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, 
     >>> list(named_games([Game.from_table(np.full((2, 2), 0.5)), Game.from_table(np.full((3, 3), 0.5))]))
     ['game 0', 'game 1']
     """
-    games = [games] if isinstance(games, Game) else games
+    if isinstance(games, Game | str | np.ndarray) or not isinstance(games, Iterable):
+        games = [games]
     if not isinstance(games, Mapping):
         games = {f"game {place}": game for place, game in enumerate(games)}
     named = {str(name): game for name, game in games.items()}
@@ -36,7 +38,9 @@ def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, 
         raise ValueError("sweep: give at least one game.")
     wrong = next((name for name, game in named.items() if not isinstance(game, Game)), None)
     if wrong is not None:
-        raise ValueError(f"sweep: {wrong!r} is {named[wrong]!r}, not a Game; make one with Game.from_table(P).")
+        said = repr(named[wrong])
+        found = said if len(said) < 60 and "\n" not in said else f"a {type(named[wrong]).__name__}"
+        raise ValueError(f"sweep: {wrong!r} is {found}, not a Game; make one with Game.from_table(P).")
     for name, game in named.items():
         check_enumerable(game, f"sweep: {name!r}", "run solve once for every setting")
     return {name: _tabulated(game) for name, game in named.items()}

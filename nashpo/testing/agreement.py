@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.driver import drive
-from nashpo.game import Game, stack
+from nashpo.game import Game
+from nashpo.stacking import stack
 from nashpo.testing.games import GAMES, PROMPTS, REFERENCE, random_table
 from nashpo.testing.law import Law
 from nashpo.testing.runs import AXES, EVERY, EXACT, GAPS, MEASURED, PROBS, STEPS, Runs, probs, scaled, sound

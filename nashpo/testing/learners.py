@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.game import Game, stack
+from nashpo.game import Game
 from nashpo.logspace import kl, log_softmax
 from nashpo.policies.tabular import Tabular
+from nashpo.stacking import stack
 from nashpo.stage import Blend, Opponent, Stage, against, pull
 from nashpo.testing.games import GAMES
 from nashpo.testing.law import Law, cast, check_fields
