@@ -106,6 +106,9 @@ def test_conversations_are_written_as_turns(folder, judge):
 def test_a_tokenizer_without_the_marks(folder):
     with pytest.raises(ValueError, match=r"tokenizer has no token <\|source\|>: it is not that of a PairRM"):
         PairRM(load_ranker(folder), tiny_tokenizer(WORDS))
+    plain = tiny_tokenizer([*WORDS, *MARKS])
+    with pytest.raises(ValueError, match=r"does not tell <\|source\|> from the text behind it: add it as a token"):
+        PairRM(load_ranker(folder), plain).compare(["red"], ["green"], ["blue"])
 
 
 def test_a_text_that_is_too_long(folder, judge):

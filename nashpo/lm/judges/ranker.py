@@ -127,7 +127,9 @@ def _laid(text: Text, prompt: Prompt, left: str, right: str, turn: str | None) -
     row: list[int] = []
     places = []
     for mark, piece in zip(MARKS, (transcript(prompt, turn), left, right), strict=True):
-        tokens = text.tokens(mark + piece, special=True)
-        places.append(len(row) + tokens.index(text.tokenizer.convert_tokens_to_ids(mark)))
+        tokens, number = text.tokens(mark + piece, special=True), text.tokenizer.convert_tokens_to_ids(mark)
+        if number not in tokens:
+            raise ValueError(f"the judge's tokenizer does not tell {mark} from the text behind it: add it as a token.")
+        places.append(len(row) + tokens.index(number))
         row += tokens
     return row, places
