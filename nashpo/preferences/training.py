@@ -119,7 +119,7 @@ def fit(
     like = jnp.asarray(jax.tree.leaves(model.params)[0]).dtype
     labels = (0.0, smoothing) if noise else (flip, smoothing)
     rows = _rows(data, like, *labels)
-    tried = np.unique([*range(min(3, len(data))), np.argmax(data.prompts)])
+    tried = np.unique([*range(min(3, len(data))), int(np.argmax(data.prompts))])
     model.scores(*(part[tried] for part in rows[:3]))  # a network refuses what does not fit where nothing is traced
     total = float(np.sum(data.votes))
     check = None if held_out is None else _rows(held_out, like, *labels)
