@@ -75,6 +75,6 @@ def test_infinite_scores_are_refused_by_name_and_padding_is_not():
     with pytest.raises(ValueError, match=r"P\[1, 0, 2\] = 0"):
         nashpo.solve(nashpo.Game.from_table(np.stack([TABLE, table])), GPO(0.1), steps=1)
     small, large = nashpo.Game.from_table(TABLE), nashpo.Game.from_table(0.5 + 0.9 * (random_games(53)[0][0] - 0.5))
-    together = nashpo.solve(nashpo.game.stack([small, large]), GPO(0.1), steps=20)
+    together = nashpo.solve(nashpo.stack([small, large]), GPO(0.1), steps=20)
     alone = nashpo.solve(small, GPO(0.1), steps=20)
     np.testing.assert_allclose(together.policy.probs()[0, :3], alone.policy.probs()[0], atol=1e-13)

@@ -123,6 +123,6 @@ def test_single_precision_padding_and_collapsed_policies_stay_finite():
     reward = np.asarray(jax.jit(fit_reward)(biased_cycle(0.9, 0.7, 0.6)[None], collapsed))
     np.testing.assert_allclose(reward[0] - reward[0, 0], [0.0, -np.log(9), np.log(0.6 / 0.4)], atol=1e-12)
     small, large = nashpo.Game.from_table(P[0, :4, :4]), nashpo.Game.from_table(P[1])
-    together = nashpo.solve(nashpo.game.stack([small, large]), IterativeDPO(0.3), steps=20)
+    together = nashpo.solve(nashpo.stack([small, large]), IterativeDPO(0.3), steps=20)
     alone = nashpo.solve(small, IterativeDPO(0.3), steps=20)
     np.testing.assert_allclose(together.policy.probs()[0, :4], alone.policy.probs()[0], atol=1e-13)
