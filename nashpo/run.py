@@ -1,6 +1,5 @@
 """Run a solver: one compiled loop that steps, measures and stops."""
 
-import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +12,11 @@ import numpy as np
 from nashpo.blame import blame
 from nashpo.game import Game, check_game, enumerable_game
 from nashpo.learners.base import Learner
-from nashpo.logspace import namespace
 from nashpo.march import Run, march
 from nashpo.metrics import Last, duality_gap, payoff_bound
 from nashpo.mirror import Mirror
 from nashpo.policies.base import EnumerablePolicy, enumerable, listed_shape
-from nashpo.policies.tabular import Tabular, as_policy
+from nashpo.policies.tabular import answering
 from nashpo.results import Result
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
@@ -255,13 +253,7 @@ def step_counts(steps: int, every: int) -> tuple[int, int]:
 
 def _start(game: Game, start: Any) -> EnumerablePolicy:
     """The policy to begin from, that of a result or an equilibrium too; one row serves every prompt."""
-    policy = start if hasattr(start, "log_prob") else getattr(start, "policy", start)
-    policy = policy if hasattr(policy, "log_prob") else as_policy(policy)
-    prompts = len(game.prompts)
-    if isinstance(policy, Tabular) and np.ndim(policy.logits) == 2 and len(policy.logits) == 1:
-        logits = policy.logits
-        shape = (prompts, np.shape(logits)[1])
-        policy = dataclasses.replace(policy, logits=namespace(logits).broadcast_to(logits, shape))
+    policy: Any = answering(start, len(game.prompts))
     check_start(game, policy)
     return policy
 
@@ -269,6 +261,7 @@ def _start(game: Game, start: Any) -> EnumerablePolicy:
 def check_start(game: Game, policy: Any) -> None:
     """Refuse a policy that has not the prompts, or not the responses, of the game.
 
+    >>> from nashpo.policies import Tabular
     >>> check_start(Game.from_table(np.full((2, 2), 0.5)), Tabular.from_probs([0.2, 0.3, 0.5]))
     Traceback (most recent call last):
         ...

@@ -1,6 +1,5 @@
 """The value of one policy against another, from samples."""
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -8,11 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from nashpo.game import Game, enumerable_game
-from nashpo.logspace import namespace
 from nashpo.oracles.base import VALUE
 from nashpo.policies.base import Policy, enumerable, listed_shape
 from nashpo.policies.listed import spoken
-from nashpo.policies.tabular import Tabular, as_policy
+from nashpo.policies.tabular import answering
 from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key
 
@@ -52,11 +50,7 @@ def speaker(game: Game, policy: Any) -> Any:
         ...
     ValueError: a policy has shape (1, 3), the game [prompts, responses] = (1, 2).
     """
-    policy = policy if hasattr(policy, "log_prob") else getattr(policy, "policy", policy)
-    policy = policy if hasattr(policy, "log_prob") else as_policy(policy)
-    if isinstance(policy, Tabular) and len(policy.logits) == 1:
-        logits = namespace(policy.logits).broadcast_to(policy.logits, (len(game.prompts), policy.logits.shape[1]))
-        policy = dataclasses.replace(policy, logits=logits)
+    policy = answering(policy, len(game.prompts))
     if enumerable_game(game) and enumerable(policy) and listed_shape(policy) != tuple(game.shape):
         raise ValueError(
             f"a policy has shape {listed_shape(policy)}, the game [prompts, responses] = {tuple(game.shape)}."

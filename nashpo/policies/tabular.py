@@ -1,12 +1,14 @@
 """One logit per prompt and response."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from nashpo.logspace import LOG_ZERO, log_softmax, namespace
-from nashpo.policies.base import EnumerablePolicy
+from nashpo.policies.base import EnumerablePolicy, Policy
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
@@ -112,3 +114,20 @@ def as_policy(policy: object) -> EnumerablePolicy:
                 f"{probs.shape} with sums {np.atleast_1d(probs.sum(-1) if probs.ndim else probs)[:3]}."
             )
     return Tabular.from_probs(policy)  # type: ignore[arg-type]  an array, or like one
+
+
+def answering(policy: object, prompts: int) -> Policy:
+    """A policy, that of a result or an equilibrium, or the table of probabilities, with one row serving every prompt.
+
+    Raises `ValueError` as `as_policy` does.
+
+    >>> answering([0.25, 0.75], prompts=3).probs().shape
+    (3, 2)
+    """
+    found = policy if hasattr(policy, "log_prob") else getattr(policy, "policy", policy)
+    found = found if hasattr(found, "log_prob") else as_policy(found)
+    if isinstance(found, Tabular) and np.ndim(found.logits) == 2 and len(found.logits) == 1:
+        logits = found.logits
+        shape = (prompts, np.shape(logits)[1])
+        found = dataclasses.replace(found, logits=namespace(logits).broadcast_to(logits, shape))
+    return found  # type: ignore[return-value]  it has what `hasattr` asked for
