@@ -14,10 +14,11 @@ from nashpo.game import Game
 from nashpo.learners.base import Learner
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.results import Outcome, Result
-from nashpo.run import Metric, Plan, measurements, prepare, whole_number
+from nashpo.run import Metric, Plan, measurements, prepare
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import whole_number
 
 
 def drive(

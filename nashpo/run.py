@@ -1,7 +1,6 @@
 """Run a solver: one compiled loop that steps, measures and stops."""
 
 import functools
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.typing import Array, Key, Scalar
 from nashpo.validation.keys import seed
+from nashpo.validation.numbers import whole_number
 
 Metric = Callable[[Game, Any], Scalar]
 MOST_STEPS = 2**30
@@ -231,19 +231,6 @@ def _seed(key: Key | int | None) -> Any:
     if kind != np.uint32 or shape != (2,):
         raise ValueError(f"key={key!r}: give a whole number, or one key of jax.random.key.")
     return jax.random.wrap_key_data(key)
-
-
-def whole_number(name: str, value: int, least: int, most: int | None = None) -> int:
-    """`value` as an int from `least` to `most`; a sentence about `name` otherwise."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name}={value!r}: must be a whole number.") from None
-    if count < least:
-        raise ValueError(f"{name}={count}: must be at least {least}.")
-    if most is not None and count > most:
-        raise ValueError(f"{name}={count}: must be at most {most}.")
-    return count
 
 
 def step_counts(steps: int, every: int) -> tuple[int, int]:

@@ -152,6 +152,13 @@ def test_half_written_ones_are_never_read_and_go(folder, expected):
     assert names(folder) == [".lock", "00000008", "00000012", "00000014", "notes.txt"]
 
 
+def test_a_run_that_was_killed_after_its_last_save_leaves_nothing_behind(folder):
+    """Nothing is saved any more, but the run that is there already is read."""
+    (folder / "00000004").rename(folder / ".old.00000004")
+    drive(folder)
+    assert names(folder) == [".lock", "00000008", "00000012"]
+
+
 OTHERS = {
     "rule_or_solver": (
         INPO(0.5),

@@ -262,6 +262,11 @@ class TestRetried:
         p = Retried(Counting(lambda *columns: next(said)), wait=0).compare(["p"] * 2, ["a", "b"], ["x"] * 2)
         assert p.tolist() == [0.5, 1.0]
 
+    def test_rounding_is_cut_off_as_elsewhere(self):
+        judge = Counting(lambda *columns: [1 + 5e-7, -5e-7])
+        assert Retried(judge, wait=0).compare(["p"] * 2, ["a", "b"], ["x"] * 2).tolist() == [1.0, 0.0]
+        assert len(judge.asked) == 2
+
     def test_matrices_of_both_kinds(self):
         said = iter([[math.nan], [1.0]])
         table = matrix(Retried(Counting(lambda *columns: next(said)), wait=0), ["p"], [["a", "b"]])

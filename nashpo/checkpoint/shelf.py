@@ -30,7 +30,11 @@ class Shelf:
         """The step of the newest checkpoint of this run, None where there is none."""
 
     def whole(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """The checkpoints and their notes, the newest first; a damaged one is skipped with a `CheckpointWarning`."""
+        """The checkpoints and their notes, the newest first; a damaged one is skipped with a `CheckpointWarning`.
+
+        What a killed run has left half-written or half-removed is removed first.
+        """
+        clean(self.folder)
         for path in reversed(self._listed()):
             try:
                 yield path, read_notes(path)
@@ -47,7 +51,6 @@ class Shelf:
         """
         try:
             with uninterrupted(patient=True):
-                clean(self.folder)
                 write(self.folder, f"{steps:08d}", notes, {n: values for n, values in arrays.items() if values.size})
                 self.saved = steps
                 self._rotate()

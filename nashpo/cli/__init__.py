@@ -61,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # much again on the way out.
     gc.disable()
     code = _guarded(sys.argv[1:])
+    if code == INTERRUPTED:
+        # Python's way out waits for what JAX still computes, and breaks it off with a crash at times.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     gc.freeze()
     return code
 

@@ -12,6 +12,7 @@ from nashpo.game import Game
 from nashpo.policies.base import Policy
 from nashpo.preferences.rows import as_key
 from nashpo.typing import Key
+from nashpo.validation.numbers import is_whole
 
 
 def pool_lower_bound(
@@ -45,7 +46,7 @@ def pool_lower_bound(
     pool = list(pool)
     if not pool:
         raise ValueError("the pool is empty: give at least one policy to play against the one in question.")
-    if not hasattr(rows, "__index__") or rows < 4:
+    if not is_whole(rows, 4):
         raise ValueError(f"rows={rows}: half of them choose, half of them measure; draw at least 4.")
     choosing, measuring, resampling = jax.random.split(as_key(key), 3)
 

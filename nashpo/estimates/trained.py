@@ -17,6 +17,7 @@ from nashpo.policies.listed import spoken
 from nashpo.policies.trained import parameters, trained
 from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key, Schedule
+from nashpo.validation.numbers import is_whole
 
 
 def trained_lower_bound(
@@ -54,7 +55,7 @@ def trained_lower_bound(
     """
     least = {"steps": (steps, 0), "prompts": (prompts, 1), "responses": (responses, 2), "rows": (rows, 2)}
     for name, (count, smallest) in least.items():
-        if not hasattr(count, "__index__") or count < smallest:
+        if not is_whole(count, smallest):
             raise ValueError(f"{name}={count}: must be at least {smallest}, a whole number.")
     check_optimizer("trained_lower_bound", optimizer, learning_rate)
     learning, measuring, resampling = jax.random.split(as_key(key), 3)

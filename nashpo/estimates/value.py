@@ -13,6 +13,7 @@ from nashpo.policies.listed import spoken
 from nashpo.policies.tabular import answering
 from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import is_whole
 
 
 def sampled_advantages(
@@ -36,7 +37,7 @@ def sampled_advantages(
     [0.5, 0.5, 0.5]
     """
     for name, count in (("rows", rows), ("responses", responses)):
-        if not hasattr(count, "__index__") or count < 1:
+        if not is_whole(count, 1):
             raise ValueError(f"{name}={count}: draw at least one, a whole number.")
     speakers = (speaker(game, policy) for policy in (response, policy, game.reference))
     return _advantages(game.nameless(), *speakers, as_key(key), rows=rows, responses=responses)

@@ -12,6 +12,7 @@ from nashpo.learners.samplers import Scene
 from nashpo.oracles.base import VALUE
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import is_whole
 
 
 class Queued(NamedTuple):
@@ -55,7 +56,7 @@ class Queue:
         """Refuse a queue that cannot be kept."""
         if learner.loss.reads != "gains":
             return
-        if not hasattr(self.size, "__index__") or self.size < learner.responses:
+        if not is_whole(self.size, learner.responses):
             raise ValueError(
                 f"Queue(size={self.size}): must hold at least the {learner.responses} responses to a prompt of a fit."
             )

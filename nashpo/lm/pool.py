@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import operator
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from jax.scipy.special import logsumexp
 from nashpo.lm.model import LanguageModel
 from nashpo.struct import record
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import is_whole
 
 
 @record
@@ -49,7 +49,7 @@ class Pool:
 
         Until the first is added the pool is `policy` itself. Raises `ValueError` for a capacity below 2.
         """
-        if isinstance(capacity, bool) or not hasattr(capacity, "__index__") or operator.index(capacity) < 2:
+        if not is_whole(capacity, 2):
             raise ValueError(f"capacity={capacity!r}: an average has room for a whole number of policies, at least 2.")
         weights = np.zeros(capacity, np.float32)
         weights[0] = 1

@@ -21,9 +21,9 @@ from nashpo.lm.host import first, on_host
 from nashpo.lm.records import Records
 from nashpo.lm.saved import SavedRuns
 from nashpo.mirror import Mirror, MirrorState
-from nashpo.run import whole_number
 from nashpo.stage import UpdateRule
 from nashpo.typing import Key
+from nashpo.validation.numbers import whole_number
 
 _REFERENCE, _MEASUREMENT = 2**32 - 1, 2**32 - 2
 """What is drawn with other keys than those of steps."""

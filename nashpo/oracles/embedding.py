@@ -10,6 +10,7 @@ from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar, Scale
 from nashpo.validation import validate
+from nashpo.validation.numbers import is_positive
 from nashpo.validation.wording import cell, numeric
 
 _EXACT_BOUND = 2048
@@ -64,7 +65,7 @@ class GeneralPreference(Enumerable):
         table = np.asarray(validate(scores, scale="score"), np.float64)
         if dimensions is not None and (dimensions < 2 or dimensions % 2):
             raise ValueError(f"dimensions={dimensions}: embeddings have an even number of entries, at least 2.")
-        if not (np.ndim(temperature) == 0 and np.isfinite(temperature) and temperature > 0):
+        if not is_positive(temperature):
             raise ValueError(f"temperature={temperature}: must be a positive finite number.")
         parts = [_spectral(S * temperature) for S in (table[None] if table.ndim == 2 else table)]
         width = max(2, *(part.shape[-1] for part in parts))

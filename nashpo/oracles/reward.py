@@ -11,6 +11,7 @@ from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
 from nashpo.validation import validate_items
 from nashpo.validation.items import frame_items
+from nashpo.validation.numbers import is_number
 from nashpo.validation.wording import cell, numeric
 
 _NEWTON_STEPS = 200
@@ -128,7 +129,7 @@ def _counts(wins: Array, prior: float) -> np.ndarray:
     if len(own):
         entry = tuple(own[0])
         raise ValueError(f"{cell(entry, 'wins')} is {counts[entry]:g}: nobody wins against itself, put 0 there.")
-    if not (np.ndim(prior) == 0 and np.isfinite(prior) and prior >= 0):
+    if not is_number(prior, 0):
         raise ValueError(f"prior is {prior}, but must be a finite number of wins, 0 or more.")
     counts += prior
     counts[..., np.arange(counts.shape[-1]), np.arange(counts.shape[-1])] = 0.0

@@ -1,6 +1,5 @@
 """Preference games of n players who meet in pairs: under one table, or each under its own."""
 
-import operator
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,6 +16,7 @@ from nashpo.policies.base import EnumerablePolicy
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Scale
 from nashpo.validation import validate_distribution
+from nashpo.validation.numbers import is_whole
 from nashpo.validation.wording import numeric
 
 
@@ -193,7 +193,7 @@ def check_players(players: int | None) -> None:
         ...
     ValueError: players=1: a game needs a whole number of players, at least two players.
     """
-    if not hasattr(players, "__index__") or operator.index(players) < 2:  # type: ignore[arg-type]  it has what it needs
+    if not is_whole(players, 2):
         raise ValueError(f"players={players!r}: a game needs a whole number of players, at least two players.")
 
 

@@ -1,10 +1,7 @@
 """Self-play of n players on any of their games."""
 
-import operator
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nashpo.players.gains import log_probs
 from nashpo.players.games import PlayerGame
@@ -12,7 +9,7 @@ from nashpo.players.mnpo import mnpo_step
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar
-from nashpo.validation.wording import numeric
+from nashpo.validation.numbers import is_positive, is_whole
 
 
 @record
@@ -41,8 +38,7 @@ def play(game: PlayerGame, *, eta: Scalar, steps: int, starts: Array | Tabular |
     >>> bool(epsilon_nash(shares, result.profile) < 1e-6)
     True
     """
-    step = numeric(eta, None, "eta")
-    if step.ndim or not 0 < step < np.inf or not hasattr(steps, "__index__") or operator.index(steps) < 1:
+    if not is_positive(eta) or not is_whole(steps, 1):
         raise ValueError(
             f"play(eta={eta}, steps={steps}): eta must be positive and finite, and steps a whole number, at least 1."
         )

@@ -10,6 +10,7 @@ from nashpo.policies.tabular import Tabular
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar
 from nashpo.validation import validate_distribution
+from nashpo.validation.numbers import is_number
 from nashpo.validation.wording import cell, numeric
 
 
@@ -52,7 +53,7 @@ class TensorGame:
         size = tensor.shape[0]
         probs = np.full(size, 1.0 / size) if reference is None else reference
         checked = validate_distribution(probs, "reference", (1, size))
-        if not np.isfinite(beta) or beta < 0:
+        if not is_number(beta, 0):
             raise ValueError(f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0.")
         return cls(payoff if isinstance(payoff, jax.Array) else tensor, Tabular.from_probs(checked), beta)
 

@@ -1,6 +1,5 @@
 """Arithmetic averages of policies: opponent pools, and the average of a whole run."""
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from nashpo.policies.base import Trainable
 from nashpo.struct import record
 from nashpo.typing import Array, Key
 from nashpo.validation import validate_distribution
+from nashpo.validation.numbers import is_whole
 
 
 @record
@@ -75,7 +75,7 @@ of a mixture differ in the values of their parameters only.
         >>> Mixture.empty(Tabular.from_probs([0.2, 0.8]), capacity=4).weights.tolist()
         [1.0, 0.0, 0.0, 0.0]
         """
-        if isinstance(capacity, bool) or not hasattr(capacity, "__index__") or operator.index(capacity) < 2:
+        if not is_whole(capacity, 2):
             raise ValueError(f"capacity={capacity!r}: an average has room for a whole number of policies, at least 2.")
         stacked = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], capacity, axis=0), policy.params)
         return cls(policy.with_params(stacked), jnp.zeros(capacity, _precision(stacked)).at[0].set(1.0))

@@ -14,6 +14,7 @@ from nashpo.preferences.rows import random, require_comparisons
 from nashpo.preferences.training import Training, fit
 from nashpo.struct import record
 from nashpo.typing import Array, Key, Scalar, Scale
+from nashpo.validation.numbers import is_positive, is_whole
 
 _MOST_PAIRS = 2**16
 _SPREAD = 0.5
@@ -57,9 +58,9 @@ def fit_general_preference(
     require_comparisons(data, "fit_general_preference")
     data.require_items("fit_general_preference")
     noise = check_correction(correction, flip, smoothing)
-    if not hasattr(blocks, "__index__") or blocks < 1:
+    if not is_whole(blocks, 1):
         raise ValueError(f"blocks={blocks!r}: give at least one block of two entries, a whole number.")
-    if not (np.isfinite(temperature) and temperature > 0):
+    if not is_positive(temperature):
         raise ValueError(f"temperature={temperature}: must be a positive finite number.")
     if flip and not noise:
         _require_bounded(data, flip, temperature, penalty, gate)

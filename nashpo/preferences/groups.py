@@ -13,6 +13,7 @@ from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import check_noise
 from nashpo.preferences.rows import random, require_comparisons
 from nashpo.typing import Key, Scale
+from nashpo.validation.numbers import is_positive, is_whole
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,13 +86,13 @@ def fit_annotator_groups(
     """
     if assignment not in ("soft", "hard"):
         raise ValueError(f'assignment={assignment!r}: choose "soft" or "hard".')
-    if not (np.isfinite(penalty) and penalty > 0):
+    if not is_positive(penalty):
         raise ValueError(f"penalty={penalty}: groups may be small, so the prior needs a positive precision.")
     check_noise(flip, smoothing)
     counts = annotator_wins(data)
     voted = counts.any(axis=(1, 2, 3))
     wins = corrected_wins(counts[voted], flip, smoothing)
-    if not hasattr(groups, "__index__") or not 1 <= groups <= len(wins):
+    if not is_whole(groups, 1, len(wins)):
         raise ValueError(
             f"groups={groups}: there are {len(wins)} annotators who voted, so choose between 1 and {len(wins)}."
         )

@@ -7,7 +7,6 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from nashpo.oracles.base import logistic
@@ -17,6 +16,7 @@ from nashpo.oracles.table import Table
 from nashpo.preferences.networks import Network, checked_candidates, one_number, pairs
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar, Scale
+from nashpo.validation.numbers import is_positive
 
 
 class _Compared:
@@ -109,7 +109,7 @@ class EmbeddingModel(_Compared):
         """
         if gate is not None and contexts is None:
             raise ValueError("a gate reads the features of the prompts: give contexts [prompts, features].")
-        if not (np.isfinite(temperature) and temperature > 0):
+        if not is_positive(temperature):
             raise ValueError(f"temperature={temperature}: must be a positive finite number.")
         gates = None if gate is None else Network.from_module(gate, contexts)
         return cls(Network.from_module(module, contexts), gates, temperature, scale)

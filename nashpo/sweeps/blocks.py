@@ -1,5 +1,6 @@
 """The host's side of a sweep: cut it into blocks, send as many as the memory holds, collect what comes back."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -50,8 +51,18 @@ def run_grid(games: Game, settings: Setting, plan: Plan) -> Lane:
             )
             for s in range(0, sets, sets_at_once)
         ]  # fmt: skip
+        _wait(row)
         rows.append(jax.tree.map(lambda *parts: np.concatenate([_flat(part) for part in parts], 1), *row))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count, :width], *rows)
+
+
+def _wait(row: Any) -> None:
+    """Until everything is computed, looking up often enough to hear Ctrl-C, which JAX's own waiting does not."""
+    pause = 1e-4
+    for leaf in jax.tree.leaves(row):
+        while not leaf.is_ready():
+            time.sleep(pause)
+            pause = min(0.05, 1.1 * pause)
 
 
 def _share(blocks: int, most: int, devices: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 
 from nashpo.tables.table import PreferenceTable
 from nashpo.validation.items import frame_items
+from nashpo.validation.numbers import is_number
 
 Ties = Literal["half", "drop", "error"]
 Missing = Literal["half", "error"]
@@ -56,7 +57,7 @@ def from_wins(
     at = f"{source}: " if source else ""
     require_choice("ties", ties, ("half", "drop", "error"))
     require_choice("missing", missing, ("half", "error"))
-    if not (np.isfinite(prior) and prior >= 0):
+    if not is_number(prior, 0):
         raise ValueError(f"prior is {prior}, but must be a finite number of pseudo-wins, 0 or more.")
     items = frame_items(wins, items, source)
     names = frame_items(draws, None, source)

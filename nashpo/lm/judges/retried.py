@@ -49,7 +49,7 @@ class Retried:
             for place, value in zip(open_, said if len(said) == len(open_) else [], strict=False):
                 if 0 <= value <= 1:
                     found[place] = value
-            checked(said, asked, self.name)
+            found[open_] = checked(said, asked, self.name)
             return found
 
         return self._persistently(ask) if prompts else found
@@ -64,8 +64,8 @@ class Retried:
 
         def ask() -> np.ndarray:
             table = np.asarray(matrix(self.judge, prompts, answers), np.float64)
-            checked(table.ravel(), [prompt for prompt in prompts for _ in range(table[0].size)], self.name)
-            return table
+            every = [prompt for prompt in prompts for _ in range(table[0].size)]
+            return checked(table.ravel(), every, self.name).reshape(table.shape)
 
         return self._persistently(ask)
 
