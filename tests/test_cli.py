@@ -1,5 +1,6 @@
 """The command line: help, exit codes, one sentence for every mistake, options from a file."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -135,6 +136,23 @@ def test_interrupt_and_closed_pipe_have_their_codes(capsys, monkeypatch):
 
     monkeypatch.setattr(games, "run", interrupt)
     assert run(capsys, "games")[0] == 130
+
+
+def test_an_interrupted_program_does_not_wait_for_what_is_still_computed(monkeypatch):
+    from nashpo.cli import games
+
+    def interrupt(arguments):
+        raise KeyboardInterrupt
+
+    def leave(code):
+        raise SystemExit(f"left at once with {code}")
+
+    monkeypatch.setattr(games, "run", interrupt)
+    monkeypatch.setattr(sys, "argv", ["nashpo", "games"])
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(gc, "disable", lambda: None)
+    with pytest.raises(SystemExit, match="left at once with 130"):
+        main()
 
 
 COMMAND = Command(

@@ -19,7 +19,7 @@ from nashpo.oracles import GeneralPreference, Noisy, Table
 from nashpo.solver import SolveError, Status
 from nashpo.solvers import APO, EGPO, INPO, MNPO, SPO, FictitiousPlay, NashMD
 from nashpo.stage import Harmonic, StepSizeWarning
-from nashpo.sweeps import Sweep, random_start
+from nashpo.sweeps import Sweep, blocks, random_start
 from nashpo.sweeps.program import run_blocks
 
 
@@ -238,6 +238,15 @@ def test_one_compilation_a_rule_for_new_numbers_and_games():
     run(2, [0.15, 0.2, 0.3, 0.4], [0.2])
     run(3, [0.15, 0.2, 0.3, 0.4], [0.2])
     assert run_blocks._cache_size() == before + 1
+
+
+def test_ctrl_c_is_heard_while_a_sweep_is_computed(monkeypatch):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(blocks.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        nashpo.sweep(game(0, size=100), EGPO(0.1), steps=10_000, every=10_000)
 
 
 def test_a_sweep_is_saved_and_read_again(tmp_path):

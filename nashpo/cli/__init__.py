@@ -3,6 +3,7 @@
 One file per command. Nothing here imports JAX before the command line has been read.
 """
 
+import contextlib
 import gc
 import importlib
 import io
@@ -63,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = _guarded(sys.argv[1:])
     if code == INTERRUPTED:
         # Python's way out waits for what JAX still computes, and breaks it off with a crash at times.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
         os._exit(code)
     gc.freeze()
     return code
