@@ -13,8 +13,8 @@ from nashpo.validation.wording import cell, pair
 def validate_finite_scores(game: Any, method: str) -> None:
     """Refuse a game whose log-odds `log(P / (1 - P))` are not all finite; a game of scores passes.
 
-    Raises `ValueError`, naming the pair, for a win probability of 0 or 1. Tables that JAX is tracing pass
-    unchecked, and so do oracles without one.
+    Raises `ValueError`, naming the pair, for a win probability of 0 or 1. Tables that JAX is tracing pass unchecked,
+    and so do oracles without one.
 
     >>> import nashpo
     >>> validate_finite_scores(nashpo.Game.from_table([[0.5, 1.0], [0.0, 0.5]], items=["tea", "milk"]), "GPO")
@@ -39,8 +39,7 @@ def validate_finite_rewards(game: Any, method: str) -> None:
     The reward that fits all pairs is finite iff no set of responses always loses to the others (Ford 1957, American
     Mathematical Monthly 64); 0/1 rock-paper-scissors passes.
 
-    Raises `ValueError`, naming such a set. Tables that JAX is tracing pass
-    unchecked, and so do oracles without one.
+    Raises `ValueError`, naming such a set. Tables that JAX is tracing pass unchecked, and so do oracles without one.
 
     >>> import nashpo
     >>> validate_finite_rewards(nashpo.Game.from_table([[0.5, 1.0], [0.0, 0.5]], items=["tea", "milk"]), "IterativeDPO")
