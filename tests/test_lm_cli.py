@@ -430,7 +430,18 @@ def test_help_of_a_command_fits_a_terminal(command, run, monkeypatch):
     code, out, err = run(command, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: nashpo lm {command}")
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", [None, "train", "sample", "judge", "evaluate", "export"])
+def test_help_on_a_narrow_terminal_is_broken_between_words(command, run, monkeypatch):
+    said = {}
+    for width in (60, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        code, said[width], _ = run(*([command] if command else []), "--help")
+        assert code == 0
+        assert max(map(len, said[width].splitlines())) <= width
+    assert said[60].split() == said[200].split()
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,9 @@ same but takes 0.3 s to import and read a command line, a tenth of what a whole 
 """
 
 import argparse
+import itertools
 import math
+import re
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
@@ -72,7 +74,7 @@ class Command:
         parser = _Parser(
             usage=usage,
             description=f"{wrapped(self.summary)}\n\n{places}".rstrip(),
-            epilog=self.epilog,
+            epilog=fitted(self.epilog),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
             add_help=False,
@@ -162,6 +164,23 @@ def wrapped(line: str, indent: int = 0) -> str:
     """A line of help, broken between words where the terminal ends; what follows is indented."""
     width = max(20, shutil.get_terminal_size().columns - 2)
     return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def fitted(help_text: str) -> str:
+    """Help of several lines; where one is too long, prose is filled anew and indented lines are broken one by one."""
+    lines, width = help_text.splitlines(), shutil.get_terminal_size().columns
+    if max(map(len, lines), default=0) < width:
+        return help_text
+    found: list[str] = []
+    for indented, some in itertools.groupby(lines, lambda line: line[:1] in ("", " ")):
+        found += [wrapped(line, _column(line, width)) for line in some] if indented else [wrapped(" ".join(some))]
+    return "\n".join(found)
+
+
+def _column(line: str, width: int) -> int:
+    """Where a broken line goes on: at its second column, if it has one with room in it."""
+    columns = re.match(r" *(\S.*?)?  +(?=\S)", line)
+    return columns.end() if columns and 8 < columns.end() < 0.6 * width else 6
 
 
 def text(word: str) -> str:
