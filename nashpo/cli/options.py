@@ -173,7 +173,8 @@ def fitted(help_text: str) -> str:
         return help_text
     found: list[str] = []
     for indented, some in itertools.groupby(lines, lambda line: line[:1] in ("", " ")):
-        found += [wrapped(line, _column(line, width)) for line in some] if indented else [wrapped(" ".join(some))]
+        block = list(some) if indented else [" ".join(some)]
+        found += [wrapped(line, _column(line, width) if indented else 0) for line in block]
     return "\n".join(found)
 
 
