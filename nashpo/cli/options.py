@@ -172,9 +172,9 @@ def fitted(help_text: str) -> str:
     if max(map(len, lines), default=0) < width:
         return help_text
     found: list[str] = []
-    for indented, some in itertools.groupby(lines, lambda line: line[:1] in ("", " ")):
-        block = list(some) if indented else [" ".join(some)]
-        found += [wrapped(line, _column(line, width) if indented else 0) for line in block]
+    for indented, block in itertools.groupby(lines, lambda line: line[:1] in ("", " ")):
+        some = list(block)
+        found += [wrapped(line, _column(line, width)) for line in some] if indented else [wrapped(" ".join(some))]
     return "\n".join(found)
 
 
