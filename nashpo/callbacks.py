@@ -25,7 +25,7 @@ class ScalarWriter(Protocol):
 
 
 class Progress:
-    """A bar on stderr: steps taken, the duality gap, the time left. Nothing is drawn where nobody watches.
+    """A bar on stderr: steps taken, the duality gap if it is known, the time left; nothing where nobody watches.
 
     >>> import nashpo
     >>> game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1)
@@ -62,7 +62,8 @@ class Progress:
         """Move the bar to where `result` stands."""
         if self._bar is None:
             raise ValueError("Progress: enter it first (`with Progress() as bar:`); drive does so by itself.")
-        note = f"gap {result.trace['duality_gap'][-1]:.1e}"
+        gap = result.trace.get("duality_gap")
+        note = "" if gap is None else f"gap {gap[-1]:.1e}"
         if not self._started:
             # The time left is that of the steps to come: compiling and what an earlier run has done do not count.
             self._bar.reset(self._task, total=result.planned, completed=result.steps, note=note)

@@ -3,7 +3,8 @@
 import contextlib
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def drive(
     chunks = -(-plan.steps // plan.every)
     segment = max(1, chunks // 100) if segment is None else whole_number("segment", segment, 1)
     keep = whole_number("keep", keep, 1)
-    callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    callbacks = _several(callbacks)
     with contextlib.ExitStack() as stack:
         saved = None
         if checkpoints is not None:
@@ -90,6 +91,14 @@ def drive(
             if saved is None:
                 raise
             raise KeyboardInterrupt(saved.advice()) from None
+
+
+def _several(callbacks: Any) -> tuple[Callback, ...]:
+    """One callback, or a list of them, as several."""
+    several = tuple(callbacks) if isinstance(callbacks, Iterable) and not callable(callbacks) else (callbacks,)
+    if not all(map(callable, several)):
+        raise ValueError(f"callbacks={callbacks!r}: give a function of a result, or a list of such functions.")
+    return several
 
 
 def _drive(game: Game, plan: Plan, stride: int, callbacks: Sequence[Callback], saved: Checkpoints | None) -> Result:

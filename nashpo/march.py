@@ -28,10 +28,15 @@ class Run(NamedTuple):
 def march(game, solver, state, key, tol, metrics, first, last, *, every: int, capacity: int) -> Run:
     """Step and measure from step `first` to `last`, or to the tolerance, or to a number that is not finite; traced."""
     probe = functools.partial(measure, metrics, game, solver)
-    said = _unsaid(game, solver, key, state)
+    measured, said = jax.eval_shape(probe, state), _unsaid(game, solver, key, state)
+    twice = sorted({"step", *measured} & said.keys())
+    if twice:
+        raise ValueError(
+            f"{twice[0]!r} is measured, and a step of the solver says something of that name as well: give the metric, "
+            "or the solver's info, another name."
+        )
     trace: dict[str, Array] = {
-        name: jnp.zeros((capacity + 1, *value.shape), value.dtype)
-        for name, value in {**jax.eval_shape(probe, state), **said}.items()
+        name: jnp.zeros((capacity + 1, *value.shape), value.dtype) for name, value in {**measured, **said}.items()
     }
 
     def going(carry):

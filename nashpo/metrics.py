@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.game import Game, check_enumerable, enumerable_game
+from nashpo.game import Game, check_enumerable, check_game, enumerable_game
 from nashpo.logspace import LOG_ZERO, kl, log_softmax, namespace
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, as_policy
@@ -30,8 +30,8 @@ def best_response(game: Game, policy: EnumerablePolicy) -> Tabular:
     >>> best_response(game, [0.5, 0.5]).probs().tolist()
     [[1.0, 0.0]]
     """
-    policy = _fitting(game, policy)
-    gains = game.oracle.win_rates(policy_probs(policy))
+    log_pi = _listed(game, policy)
+    gains = game.oracle.win_rates(namespace(log_pi).exp(log_pi))
     return Tabular(_by_beta(game, lambda: _gibbs(game, gains), lambda: _greedy(gains)), normalised=True)
 
 
@@ -51,7 +51,7 @@ def duality_gap(game: Game, policy: EnumerablePolicy) -> Scalar:
 
 def gap_by_prompt(game: Game, policy: EnumerablePolicy) -> Array:
     """The duality gap of every prompt, `[X]`."""
-    log_pi = _fitting(game, policy).log_probs()
+    log_pi = _listed(game, policy)
     gains = game.oracle.win_rates(namespace(log_pi).exp(log_pi))
     return _by_beta(game, lambda: 2.0 * game.beta * kl(log_pi, _gibbs(game, gains)), lambda: _regret(log_pi, gains))
 
@@ -70,7 +70,7 @@ def exploitability(game: Game, policy: EnumerablePolicy) -> Scalar:
     >>> float(exploitability(game, [0.5, 0.5]))
     0.25
     """
-    log_pi = as_policy(policy).log_probs()
+    log_pi = _fitting(game, policy)
     return _over_prompts(game, 0.5 * _regret(log_pi, game.oracle.win_rates(namespace(log_pi).exp(log_pi))))
 
 
@@ -81,7 +81,7 @@ def reference_kl(game: Game, policy: EnumerablePolicy) -> Scalar:
     >>> round(float(reference_kl(game, [1.0, 0.0])), 6)
     0.693147
     """
-    return _over_prompts(game, kl(as_policy(policy).log_probs(), game.reference.log_probs()))
+    return _over_prompts(game, kl(_fitting(game, policy), game.reference.log_probs()))
 
 
 def entropy(game: Game, policy: EnumerablePolicy) -> Scalar:
@@ -91,7 +91,7 @@ def entropy(game: Game, policy: EnumerablePolicy) -> Scalar:
     >>> round(float(entropy(game, [0.5, 0.5])), 6)
     0.693147
     """
-    log_pi = as_policy(policy).log_probs()
+    log_pi = _fitting(game, policy)
     return _over_prompts(game, -namespace(log_pi).sum(namespace(log_pi).exp(log_pi) * log_pi, axis=-1))
 
 
@@ -102,8 +102,9 @@ def reference_win_rate(game: Game, policy: EnumerablePolicy) -> Scalar:
     >>> float(reference_win_rate(game, [1.0, 0.0]))
     0.75
     """
-    probs, gains = policy_probs(as_policy(policy)), game.oracle.win_rates(policy_probs(game.reference))
-    return _over_prompts(game, namespace(probs, gains).sum(probs * gains, axis=-1))
+    log_pi, gains = _fitting(game, policy), game.oracle.win_rates(policy_probs(game.reference))
+    xp = namespace(log_pi, gains)
+    return _over_prompts(game, xp.sum(xp.exp(log_pi) * gains, axis=-1))
 
 
 def probs(game: Game, policy: EnumerablePolicy) -> Array:
@@ -124,7 +125,7 @@ class KLFrom:
 
     def __call__(self, game: Game, policy: EnumerablePolicy) -> Scalar:
         """The metric of `policy`."""
-        return _over_prompts(game, kl(self.target.log_probs(), as_policy(policy).log_probs()))
+        return _over_prompts(game, kl(_fitting(game, self.target), _fitting(game, policy)))
 
 
 @record
@@ -154,16 +155,21 @@ def payoff_bound(game: Game) -> float:
     return float(bound()) if bound else float(np.max(np.abs(np.asarray(game.oracle.table()))))
 
 
-def _fitting(game: Game, policy: object) -> EnumerablePolicy:
-    """The policy, which must have a row for every prompt, or one for all of them."""
+def _listed(game: Game, policy: object) -> Array:
+    """Log-probabilities that fit a game whose responses can be listed."""
     check_enumerable(game, "the duality gap or best response", "see nashpo.estimates for lower bounds of the gap")
-    policy = as_policy(policy)
-    if not isinstance(policy, Tabular):
-        return policy
-    shape, (contexts, responses) = tuple(np.shape(policy.logits)), game.shape
+    return _fitting(game, policy)
+
+
+def _fitting(game: Game, policy: object) -> Array:
+    """Log-probabilities of a policy, which must have a row for every prompt, or one for all of them."""
+    check_game(game, "a metric")
+    log_pi = as_policy(policy).log_probs()
+    shape, contexts = tuple(np.shape(log_pi)), len(game.prompts)
+    responses = game.shape[1] if enumerable_game(game) else shape[-1]
     if shape not in ((responses,), (1, responses), (contexts, responses)):
         raise ValueError(f"the policy has shape {shape}, the game [prompts, responses] = {(contexts, responses)}.")
-    return policy
+    return log_pi
 
 
 def _gibbs(game: Game, gains: Array) -> Array:

@@ -11,6 +11,9 @@ from cases import GAMES
 import nashpo
 from nashpo import metrics
 from nashpo.callbacks import Progress, TensorBoard
+from nashpo.learners import Sampled
+from nashpo.oracles import Judge
+from nashpo.policies import Tabular
 from nashpo.solvers import EGPO
 
 
@@ -195,3 +198,17 @@ def test_progress_is_silent_where_nobody_watches(capfd):
     assert capfd.readouterr() == ("", "")
     with pytest.raises(ValueError, match="enter it first"):
         Progress()(drive())
+
+
+def test_progress_of_a_game_whose_gap_is_not_known(monkeypatch):
+    screen = watched(monkeypatch)
+    longer = Judge(lambda prompts, left, right: jnp.where(left > right, 0.8, jnp.where(left < right, 0.2, 0.5)))
+    game = nashpo.Game.from_oracle(longer, beta=0.1, reference=Tabular(np.zeros((1, 3))), prompts=[1.0])
+    nashpo.drive(game, EGPO(0.5), learner=Sampled(0.01), steps=2, callbacks=Progress())
+    assert "2/2" in screen.getvalue() and "gap" not in screen.getvalue()
+
+
+@pytest.mark.parametrize("callbacks", [[1], "bar", 3.5, None])
+def test_what_cannot_be_called_back(callbacks):
+    with pytest.raises(ValueError, match="give a function of a result, or a list of such functions"):
+        drive(callbacks=callbacks)

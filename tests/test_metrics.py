@@ -15,6 +15,7 @@ from scipy.special import logsumexp, softmax
 import nashpo
 from nashpo import metrics
 from nashpo.logspace import kl
+from nashpo.policies import Tabular
 
 SIZES = st.integers(2, 6)
 BETAS = st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 1.0, 1e4])
@@ -181,6 +182,18 @@ def test_what_is_no_policy_is_refused(policy):
 @pytest.mark.parametrize("shape", [(3,), (2, 2), (4, 2)])
 def test_a_policy_of_another_shape_than_the_game_is_refused(shape):
     game, policy = nashpo.Game.from_table(np.full((3, 2, 2), 0.5), beta=0.1), np.full(shape, 1 / shape[-1])
-    for measure in (nashpo.duality_gap, nashpo.best_response):
+    measures = (nashpo.duality_gap, nashpo.best_response, nashpo.exploitability, metrics.reference_kl, metrics.entropy)
+    for measure in (*measures, metrics.reference_win_rate, metrics.KLFrom(game.reference)):
         with pytest.raises(ValueError, match=r"the policy has shape .* the game \[prompts, responses\] = \(3, 2\)"):
             measure(game, policy)
+
+
+def test_rows_for_other_prompts_are_not_summed_up():
+    game, rows = nashpo.Game.from_table(np.full((2, 2), 0.5), beta=0.1), np.full((3, 2), 0.5)
+    for measure in (metrics.exploitability, metrics.reference_kl, metrics.entropy, metrics.reference_win_rate):
+        with pytest.raises(ValueError, match=r"has shape \(3, 2\), the game \[prompts, responses\] = \(1, 2\)"):
+            measure(game, rows)
+        with pytest.raises(ValueError, match="a metric takes a Game, not a list"):
+            measure([[0.5, 0.9], [0.1, 0.5]], rows)
+    with pytest.raises(ValueError, match=r"has shape \(3, 2\)"):
+        metrics.KLFrom(Tabular.from_probs(rows))(game, [0.5, 0.5])

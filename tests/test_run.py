@@ -8,6 +8,8 @@ from cases import GAMES, interior_table, random_table
 
 import nashpo
 from nashpo import metrics
+from nashpo.learners import Regression
+from nashpo.mirror import Mirror
 from nashpo.run import _run
 from nashpo.solvers import EGPO, INPO, SPO
 
@@ -231,3 +233,19 @@ def test_another_measure_under_the_name_of_the_gap():
         nashpo.solve(game, EGPO(0.5), steps=3, metrics={"duality_gap": nashpo.exploitability})
     trace = nashpo.solve(game, EGPO(0.5), steps=3, metrics=[nashpo.duality_gap]).trace
     assert set(trace) == {"step", "duality_gap"}
+
+
+def test_what_a_step_says_of_itself_is_no_name_for_a_metric():
+    with pytest.raises(ValueError, match="'now_loss' is measured, and a step of the solver says something of that"):
+        nashpo.solve(game(), EGPO(0.5), learner=Regression(0.1), steps=3, metrics={"now_loss": nashpo.exploitability})
+
+
+@pytest.mark.parametrize("name", ["step", "duality_gap"])
+def test_a_step_cannot_say_what_is_measured(name):
+    class Boasting(Mirror):
+        def step(self, game, state, key):
+            state, info = super().step(game, state, key)
+            return state, info | {name: jnp.zeros(())}
+
+    with pytest.raises(ValueError, match=f"'{name}' is measured"):
+        nashpo.solve(game(), jax.tree_util.register_static(Boasting)(EGPO(0.5)), steps=3)
