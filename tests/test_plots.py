@@ -163,14 +163,47 @@ def test_policies_average_prompts_and_say_what_is_missing(runs):
 
 
 def test_names_stay_inside_the_picture():
-    names = [f"an item with a very long name, number {i}" for i in range(18)]
+    names = [f"an item whose name is a whole answer of a language model, which goes on, number {i}" for i in range(18)]
     game = nashpo.Game.from_table(np.full((18, 18), 0.5), items=names)
-    for ax in (plots.heatmap(game), plots.policies(game.reference, game)):
+    for ax in (plots.heatmap(game), plots.policies([game.reference] * 3, game, labels=names[:3])):
         drawn(ax)
+        assert ax.get_window_extent().width > 0.3 * ax.figure.bbox.width, "names leave room for the picture"
+        assert len({label.get_text() for label in ax.get_yticklabels()}) == 18
         box = ax.figure.bbox
         for label in ax.get_yticklabels():
             extent = label.get_window_extent()
             assert extent.x0 >= box.x0 and extent.x1 <= box.x1 and extent.y0 >= box.y0 and extent.y1 <= box.y1
+
+
+def test_more_policies_than_colours_are_told_apart():
+    ax = drawn(plots.policies([RPS.reference] * 8, RPS, labels=list("abcdefgh")))
+    looks = {(bar.get_facecolor(), bar.get_hatch()) for bar in ax.patches}
+    assert len(looks) == 8
+
+
+def test_what_is_no_number_of_things_to_draw_is_refused(runs):
+    with pytest.raises(ValueError, match=r"^policies: give at least one policy"):
+        plots.policies([], RPS)
+    for top in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f"^top={top}: "):
+            plots.policies(runs[0], top=top)
+        with pytest.raises(ValueError, match=f"^top={top}: name at least one response"):
+            plots.beta_path(nashpo.equilibrium_path(RPS, [1.0]), top=top)
+    with pytest.raises(ValueError, match=r"^arrows=-3: must be at least 0"):
+        plots.tournament(RPS, arrows=-3)
+    with pytest.raises(ValueError, match=r"^rows=2\.5: the grid needs at least 2 rows"):
+        plots.flow(RPS, EGPO(eta=0.1), rows=2.5)
+    with pytest.raises(ValueError, match=r"^order=.*each of the responses 0 to 2 once"):
+        plots.heatmap(RPS, order=[0.0, 1.0, 2.0])
+    for prompt in (1.5, "0"):
+        with pytest.raises(ValueError, match=r"^prompt=.*: the game has the prompts 0 to 0"):
+            plots.policies(runs[0], prompt=prompt)
+
+
+def test_gaps_that_are_all_zero_are_said():
+    tied = nashpo.Game.from_table(np.full((2, 2), 0.5), beta=0.1)
+    ax = drawn(plots.gap(nashpo.solve(tied, EGPO(eta=0.1), steps=2)))
+    assert "no value above 0" in [text.get_text() for text in ax.texts]
 
 
 @pytest.mark.parametrize("background", ["white", "black"])

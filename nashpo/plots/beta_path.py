@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.plots.lanes import dataset, final_gaps, is_sweep, lanes, quantile
-from nashpo.plots.style import axes, check_prompt, colour, cut, dash, name_values, paper
+from nashpo.plots.style import axes, check_prompt, colour, cut, dash, hatch, name_values, paper
+from nashpo.validation.numbers import is_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from nashpo.game import Game
-
-_HATCHES = (None, "//", "..", "\\\\", "xx")
 
 
 def beta_path(
@@ -43,8 +42,8 @@ def beta_path(
     """
     if kind not in ("areas", "lines"):
         raise ValueError(f'kind={kind!r}: choose "areas" or "lines".')
-    if top < 1:
-        raise ValueError(f"top={top}: name at least one response.")
+    if not is_whole(top, 1):
+        raise ValueError(f"top={top!r}: name at least one response.")
     betas, probs, items = best_policies(path, solver) if is_sweep(path) else _from_path(path)
     if not len(betas) or not np.isfinite(betas).all():
         raise ValueError("beta_path: there is no beta along which to draw.")
@@ -134,7 +133,7 @@ def _areas(ax: "Axes", betas: np.ndarray, values: list[np.ndarray], labels: list
             heights[index],
             heights[index + 1],
             facecolor="#888888" if rest else colour(index),
-            hatch=None if rest else _HATCHES[index // 6 % len(_HATCHES)],
+            hatch=None if rest else hatch(index),
             edgecolor=paper(),
             linewidth=0.8,
             label=label,

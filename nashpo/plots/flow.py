@@ -10,6 +10,7 @@ from nashpo.plots.simplex import check_three, name_corners, simplex, ternary
 from nashpo.plots.style import item_names
 from nashpo.policies.tabular import Tabular
 from nashpo.run import as_solver
+from nashpo.validation.numbers import is_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +49,8 @@ def flow(
     21
     """
     check_three(game, prompt, "flow")
-    if rows < 2:
-        raise ValueError(f"rows={rows}: the grid needs at least 2 rows.")
+    if not is_whole(rows, 2):
+        raise ValueError(f"rows={rows!r}: the grid needs at least 2 rows.")
     points = _grid(rows)
     moves = _moves(game, rule_or_solver, learner, prompt, points, key)
     triangle = ternary(ax, (6.6, 5.0))

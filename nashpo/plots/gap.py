@@ -93,6 +93,7 @@ def _fill(ax: "Axes", series: Sequence[Series], look: Look, band: tuple[float, f
 def _finish(ax: "Axes", metric: str, scale: str | None) -> None:
     if not any(np.any(np.asarray(line.get_ydata()) > 0) for line in ax.lines):
         ax.set_ylim(1e-16, 1.0)
+        ax.text(0.5, 0.5, "no value above 0", transform=ax.transAxes, ha="center")
     ax.set_yscale("log", nonpositive="mask")
     ax.set_xlabel("step")
     unit = f" [{UNITS.get(scale or '', 'payoff')}]" if metric in _PAYOFFS else ""

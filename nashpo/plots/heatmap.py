@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.oracles.base import VALUE
-from nashpo.plots.style import axes, item_names, payoffs
+from nashpo.plots.style import axes, cut, item_names, payoffs
 from nashpo.results import Result
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def heatmap(
     centre = VALUE[game.scale]
     reach = float(np.abs(shown - centre).max()) or 0.5
     reach = 0.5 if game.scale == "probability" else reach
-    size = float(np.clip(1.8 + 0.32 * count, 3.6, 11.0))
+    names = [cut(name) for name in item_names(game)]
+    size = float(np.clip(1.8 + 0.32 * count, 3.6, 11.0)) + 0.06 * max(map(len, names))
     ax = axes(ax, (size + 1.2, size))
     image = ax.imshow(shown, cmap="RdBu", vmin=centre - reach, vmax=centre + reach, interpolation="nearest")
-    names = item_names(game)
     _name_ticks(ax, [names[i] for i in chosen])
     if values if values is not None else count <= _WRITTEN:
         _write(ax, shown, (shown - centre) / reach, game.scale)
@@ -72,8 +72,8 @@ def _order(order: str | Sequence[int], table: np.ndarray) -> np.ndarray:
             raise ValueError(f'order={order!r}: choose "given", "win rate" or a permutation of the responses.')
         return np.arange(count) if order == "given" else np.argsort(-table.mean(axis=1), kind="stable")
     chosen = np.asarray(order)
-    if sorted(chosen.tolist()) != list(range(count)):
-        raise ValueError(f"order={list(order)}: must name each of the responses 0 to {count - 1} once.")
+    if chosen.dtype.kind not in "iu" or chosen.ndim != 1 or sorted(chosen.tolist()) != list(range(count)):
+        raise ValueError(f"order={order!r}: must name each of the responses 0 to {count - 1} once.")
     return chosen
 
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nashpo.plots.style import average, axes, check_prompt, colour, item_names, labelled, listed
+from nashpo.plots.style import average, axes, check_prompt, colour, cut, hatch, item_names, labelled, listed, paper
 from nashpo.policies.tabular import as_policy
+from nashpo.validation.numbers import whole_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,8 @@ def policies(
     prompt weights (default: a result's own game). Several prompts are averaged with their weights unless `prompt`
     picks one. The `top` responses of the first policy are drawn. Returns the Axes.
 
-    Raises `ValueError` for a prompt that does not exist or policies that do not fit the game.
+    Raises `ValueError` for a prompt that does not exist, no policy or no response to draw, or policies that do not fit
+    the game.
 
     >>> import nashpo, matplotlib
     >>> matplotlib.use("agg")
@@ -41,7 +43,9 @@ def policies(
     >>> [tick.get_text() for tick in ax.get_yticklabels()]
     ['tea', 'coffee']
     """
-    entries = listed(policies)
+    entries, top = listed(policies), whole_number("top", top, 1)
+    if not entries:
+        raise ValueError("policies: give at least one policy.")
     game = _game(entries, game)
     titles = labelled(entries, labels)
     probs = np.stack([_probs(entry, game, title) for entry, title in zip(entries, titles, strict=True)])
@@ -52,9 +56,9 @@ def policies(
     rows = np.arange(len(order))
     for index, title in enumerate(titles):
         offset = (index - (len(entries) - 1) / 2) * height
-        ax.barh(rows + offset, chosen[index][order], height=0.9 * height, color=colour(index), label=title)
+        ax.barh(rows + offset, chosen[index][order], height=0.9 * height, label=cut(title), **_look(index))
     names = item_names(game)
-    ax.set_yticks(rows, [names[i] for i in order])
+    ax.set_yticks(rows, [cut(names[i]) for i in order])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(order) - 0.4, -0.6)
     ax.set_xlabel(_caption(game, prompt, float(1.0 - chosen[0][order].sum()), game.shape[1] - len(order)))
@@ -63,8 +67,13 @@ def policies(
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     if len(entries) > 1 or labels is not None:
-        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(3, len(entries)))
+        columns = min(3, len(entries), 1 + 40 // max(len(cut(title)) + 6 for title in titles))
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns)
     return ax
+
+
+def _look(index: int) -> dict[str, Any]:
+    return {"facecolor": colour(index), "edgecolor": paper(), "linewidth": 0.0, "hatch": hatch(index)}
 
 
 def _caption(game: "Game", prompt: int | None, rest: float, missing: int) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nashpo.plots.style import axes, check_prompt, colour, dash, ink, item_names, labelled, listed, runs_of
+from nashpo.plots.style import axes, check_prompt, colour, cut, dash, ink, item_names, labelled, listed, runs_of
 from nashpo.results import Result
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def simplex(
     paths = [_path(run, metric, prompt, start) for run in runs]
     triangle = ternary(ax)
     for index, (path, label) in enumerate(zip(paths, labelled(runs, labels), strict=True)):
-        triangle.plot(*path.T, color=colour(index), linestyle=dash(index), linewidth=1.8, label=label)
+        triangle.plot(*path.T, color=colour(index), linestyle=dash(index), linewidth=1.8, label=cut(label, 26))
         triangle.plot(*path[:1].T, "o", markerfacecolor="none", markeredgecolor=colour(index), markersize=8)
         triangle.plot(*path[-1:].T, "o", color=colour(index), markersize=6)
     if equilibrium is not None:
@@ -99,7 +99,7 @@ def _point(policy: Any, prompt: int) -> np.ndarray:
 
 def name_corners(ax: Any, names: Sequence[str]) -> None:
     """The names of the responses at the corners, and a grid."""
-    top, left, right = names
+    top, left, right = (cut(name, 24) for name in names)
     ax.set_tlabel(top)
     ax.set_llabel(left)
     ax.set_rlabel(right)

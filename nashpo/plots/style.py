@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashpo.results import Result, describe
+from nashpo.validation.numbers import is_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Okabe and Ito's colours without black and yellow, which vanish on one of the two backgrounds."""
 DASHES = ("-", "--", "-.", ":")
+HATCHES = (None, "//", "..", "\\\\", "xx")
 UNITS = {"probability": "win probability", "score": "score (log-odds)"}
 
 
@@ -27,6 +29,11 @@ def colour(index: int) -> str:
 def dash(index: int) -> str:
     """The line style of the series with this index: no two of 24 series agree in colour and style."""
     return DASHES[(index + index // 12) % len(DASHES)]
+
+
+def hatch(index: int) -> str | None:
+    """The hatching of the area with this index: none for the first of a colour."""
+    return HATCHES[index // len(COLOURS) % len(HATCHES)]
 
 
 def ink() -> Any:
@@ -123,8 +130,8 @@ def check_prompt(prompt: int, contexts: int) -> int:
 
     Raises `ValueError` if not.
     """
-    if not 0 <= prompt < contexts:
-        raise ValueError(f"prompt={prompt}: the game has the prompts 0 to {contexts - 1}.")
+    if not is_whole(prompt, 0, contexts - 1):
+        raise ValueError(f"prompt={prompt!r}: the game has the prompts 0 to {contexts - 1}.")
     return prompt
 
 

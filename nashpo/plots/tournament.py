@@ -8,6 +8,7 @@ from nashpo.describe import condorcet_winner, copeland_scores, margins, smith_se
 from nashpo.oracles.base import VALUE
 from nashpo.plots.style import COLOURS, axes, cut, ink, item_names, payoffs
 from nashpo.results import Result
+from nashpo.validation.numbers import whole_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ def tournament(
     their weights unless `prompt` picks one. At most `arrows` are drawn, the largest margins. A result stands for its
     game. Returns the Axes.
 
-    Raises `ValueError` for a prompt that does not exist.
+    Raises `ValueError` for a prompt that does not exist, or arrows that are no whole number.
 
     >>> import nashpo, matplotlib
     >>> matplotlib.use("agg")
@@ -42,6 +43,7 @@ def tournament(
     >>> len(tournament(game).patches), tournament(game).get_title()
     (3, 'Smith set: 3 of 3 items')
     """
+    most = whole_number("arrows", arrows, 0)
     game = game.game if isinstance(game, Result) else game
     (contexts, count), table = game.shape, payoffs(game, prompt)
     value = VALUE[game.scale]
@@ -56,7 +58,7 @@ def tournament(
     angle = np.pi / 2 - 2 * np.pi * np.arange(count) / count
     places = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     dot = float(np.clip(700 / count, 14, 160))
-    drawn, pairs = _arrows(ax, places, margin, arrows, dot)
+    drawn, pairs = _arrows(ax, places, margin, most, dot)
     _nodes(ax, places, members, winner is not None, dot)
     _names(ax, angle, names, members)
     ax.set_aspect("equal")
