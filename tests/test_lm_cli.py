@@ -464,6 +464,7 @@ def test_the_live_table_fits_the_terminal(width, monkeypatch):
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\r", "\n")
     assert "19/40" in plain and "0.500" in plain
     assert max(map(len, plain.splitlines())) <= width
+    assert max(len(line) for line in plain.splitlines() if " steps " in line) <= width - 3  # and ^C
     assert ("empirical gap" in plain) == (width >= 50)
 
 

@@ -167,7 +167,13 @@ class _Screen:
         self.bar = Progress(*columns, console=self.console, speed_estimate_period=86400.0, expand=True)
         self.task = self.bar.add_task("steps", total=None, note="first step: compiling")
         self.started = False
-        self.live = Display(self.bar, console=self.console, refresh_per_second=4)
+        self.live = Display(self.shorter_bar(), console=self.console, refresh_per_second=4)
+
+    def shorter_bar(self) -> Any:
+        """The bar with room for the ^C that a terminal writes after it: on the next line it would move the table."""
+        from rich.constrain import Constrain
+
+        return Constrain(self.bar, max(1, self.console.width - 3))
 
     def show(self, trained: Trained) -> None:
         """The last rows, and how far the run is."""
@@ -188,4 +194,4 @@ class _Screen:
             table.add_column(measure.title, justify="right", no_wrap=True, overflow="ellipsis", style=style)
         for row in rows:
             table.add_row(*(measure.text(row) for measure in shown))
-        self.live.update(Group(table, self.bar), refresh=True)
+        self.live.update(Group(table, self.shorter_bar()), refresh=True)
