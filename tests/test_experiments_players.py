@@ -18,6 +18,10 @@ def test_momentum_none_is_the_base_and_the_true_constant_bounds_what_the_printed
     missing, printed = apo.printed_constant()
     true = np.log(2) / apo.gamma(0.5, np.array([0.3]), np.array([5]))[0, 0]
     assert printed < missing < true
+    rates, none = np.ones((1, 2)) / (1 - apo.MOMENTA[:, None]), np.zeros((len(apo.MOMENTA), 3, 2))
+    measured = {"APO": none, "larger": none, "gamma": none[..., 0]}
+    found = apo.transitive_findings(rates, measured, (missing, printed))
+    assert all(one.holds for one in found), "a claim that fails is pinned as it fails"
 
 
 @pytest.mark.parametrize("opponents", ["current", "mixture"])
