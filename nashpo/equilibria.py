@@ -10,6 +10,7 @@ from nashpo.exact import certify, kl_equilibria, maximal_lottery
 from nashpo.game import Game, check_enumerable, check_game
 from nashpo.oracles.base import VALUE
 from nashpo.policies.tabular import Tabular, as_policy
+from nashpo.validation.numbers import is_number
 
 if TYPE_CHECKING:
     import xarray
@@ -29,7 +30,9 @@ class Certificate:
     method: str
     """How the answer was found."""
     unique: bool
-    """Whether every prompt has only this equilibrium; always so with `beta > 0`."""
+    """Whether every prompt has only this equilibrium; always so with `beta > 0`. With `beta = 0` margins, probabilities
+    and singular values up to 1e-10 of the payoffs count as zero: where it is False, another policy is an equilibrium,
+    or within about 1e-10 of one."""
     support: tuple[tuple[int, ...], ...]
     """For every prompt the responses with a probability above 1e-9."""
 
@@ -93,10 +96,8 @@ class Equilibrium:
 
     def __repr__(self) -> str:
         """The answer in a few lines."""
-        chosen = ": the one of largest entropy" if "maximum entropy" in self.method else ""
-        kind = "unique" if self.unique else f"one of many{chosen}"
         lines = [
-            f"Equilibrium(beta={self.beta:g}, {kind})",
+            f"Equilibrium(beta={self.beta:g}, {how_many(self.unique, self.method)})",
             f"  gap {self.gap:.1e}, residual {self.residual:.1e}, {self.method}",
         ]
         for probs, indices in zip(self.probs()[:3], self.support, strict=False):
@@ -158,9 +159,9 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None, tol: 
     `start` may be a policy, or probabilities `[A]` or `[X, A]`, to begin from. Many prompts are solved by one compiled
     program, few in NumPy; `method="compiled"` or `"newton"` asks for the one or the other. `tol` is a duality gap at
     which each prompt may stop short. With `beta = 0` the maximal lottery, `P pi <= 1/2`, by an interior-point method;
-    among several the one of largest entropy (any of them by SciPy's linear programming, `method="highs"`), and
-    `unique` says whether there are several. The reference and `tol` matter for `beta > 0` only. Independent of JAX's
-    precision.
+    among several the one of largest entropy (any of them by SciPy's linear programming, `method="highs"`, or where
+    margins of about 1e-10 leave open what is a tie), and `unique` says whether there are several. The reference and
+    `tol` matter for `beta > 0` only. Independent of JAX's precision.
 
     Raises `ValueError` for a `beta` or `tol` that is negative or not finite, an unknown method or a start of another
     shape; `ArithmeticError` where float64 does not reach the equilibrium, as with tiny `beta` and extreme references.
@@ -194,6 +195,8 @@ def equilibrium_path(game: Game, betas: Sequence[float]) -> EquilibriumPath:
     >>> [e.probs()[0].round(3).tolist() for e in equilibrium_path(Game.from_table(table), [1.0, 0.01])]
     [[0.341, 0.312, 0.347], [0.226, 0.326, 0.449]]
     """
+    if np.ndim(betas) != 1:
+        raise ValueError(f"betas={betas!r}: give a list of weights, for example [1.0, 0.1, 0.01].")
     weights = [_checked_beta(beta) for beta in betas]
     tables = _Tables.of(game)
     found: dict[float, Equilibrium] = {}
@@ -202,6 +205,16 @@ def equilibrium_path(game: Game, betas: Sequence[float]) -> EquilibriumPath:
         found[beta] = _solve(tables, beta, "auto", start)
         start = found[beta].log_probs()
     return EquilibriumPath(tuple(weights), tuple(found[beta] for beta in weights))
+
+
+def how_many(unique: bool, method: str) -> str:
+    """What a certificate says about other equilibria, in words.
+
+    >>> how_many(True, "Newton, LU"), how_many(False, "interior point, maximum entropy"), how_many(False, "HiGHS")
+    ('unique', 'one of many: the one of largest entropy', 'one of many')
+    """
+    chosen = not {"interior point", "HiGHS"} & set(method.split("; "))
+    return "unique" if unique else "one of many: the one of largest entropy" if chosen else "one of many"
 
 
 @dataclass(frozen=True)
@@ -232,10 +245,9 @@ class _Tables:
 
 
 def _checked_beta(beta: object) -> float:
-    number = float(np.asarray(beta))
-    if not np.isfinite(number) or number < 0:
-        raise ValueError(f"beta={number}: the weight of the KL penalty must be a finite number that is at least 0.")
-    return number
+    if not is_number(beta, 0):
+        raise ValueError(f"beta={beta}: the weight of the KL penalty must be a finite number that is at least 0.")
+    return float(beta)  # type: ignore[arg-type]  a number, as was just asked
 
 
 def _check_method(method: str, beta: float) -> None:

@@ -75,7 +75,7 @@ def open_netcdf(path: str | os.PathLike[str]) -> xarray.Dataset:
         with xarray.open_dataset(path, engine="h5netcdf") as data:
             return data.load()
     except FileNotFoundError:
-        raise
+        raise FileNotFoundError(f"{path}: no such file.") from None
     except (OSError, ValueError, KeyError, RuntimeError):
         raise ValueError(f"{path}: cannot be read as netCDF; give what Result.save or Sweep.save wrote.") from None
 

@@ -144,13 +144,15 @@ class Result:
         contexts, responses = self.game.shape
         items = list(self.game.items or range(responses))
         coords = {"prompt": np.arange(contexts), "item": items, "step": self.trace["step"]}
+        policies = {"policy": self.policy, "last": self.last, "start": self.start, "reference": self.game.reference}
+        logs = {name: np.asarray(policy.log_probs()) for name, policy in policies.items()}
         data: dict[str, Any] = {
-            "policy": (("prompt", "item"), np.asarray(self.policy.probs())),
-            "log_policy": (("prompt", "item"), np.asarray(self.policy.log_probs())),
-            "last": (("prompt", "item"), np.asarray(self.last.probs())),
-            "log_last": (("prompt", "item"), np.asarray(self.last.log_probs())),
-            "log_start": (("prompt", "item"), np.asarray(self.start.log_probs())),
-            "reference": (("prompt", "item"), np.exp(np.asarray(self.game.reference.log_probs()))),
+            "policy": (("prompt", "item"), np.exp(logs["policy"])),
+            "log_policy": (("prompt", "item"), logs["policy"]),
+            "last": (("prompt", "item"), np.exp(logs["last"])),
+            "log_last": (("prompt", "item"), logs["last"]),
+            "log_start": (("prompt", "item"), logs["start"]),
+            "reference": (("prompt", "item"), np.exp(logs["reference"])),
             "prompt_weight": (("prompt",), np.asarray(self.game.prompts)),
         }
         for name, values in self.trace.items():

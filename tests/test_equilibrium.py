@@ -236,3 +236,17 @@ def test_paths_with_labelled_axes(tmp_path):
     assert again["item"].values.tolist() == ["a", "b", "c"] and again["unique"].values.all()
     with pytest.raises(ValueError, match="a path without any beta"):
         nashpo.equilibrium_path(game, []).to_xarray()
+
+
+@pytest.mark.parametrize(
+    ("betas", "sentence"),
+    [
+        (0.1, r"betas=0\.1: give a list of weights"),
+        ("0.1", "betas='0.1': give a list of weights"),
+        ([0.1, "x"], "beta=x: the weight of the KL penalty must be a finite number"),
+        ([0.1, -1.0], r"beta=-1\.0: the weight"),
+    ],
+)
+def test_what_is_no_list_of_weights_is_refused(betas, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        nashpo.equilibrium_path(nashpo.Game.from_table(random_table(0)), betas)

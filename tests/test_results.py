@@ -54,6 +54,7 @@ def test_a_file_gives_everything_back(result, tmp_path):
     assert again.game.items == result.game.items
     assert again.game.scale == result.game.scale
     assert repr(again) == repr(result)
+    xarray.testing.assert_identical(again.to_xarray(), result.to_xarray())
     np.testing.assert_array_equal(again.game.oracle.table(), result.game.oracle.table())
     again.save(tmp_path / "twice.nc")
     assert nashpo.Result.load(tmp_path / "twice.nc").steps == result.steps
@@ -107,6 +108,8 @@ def test_a_table_too_large_to_write_is_refused_before_anything_is_built(tmp_path
 
 
 def test_what_is_no_saved_result_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.nc: no such file"):
+        nashpo.Result.load(tmp_path / "none.nc")
     (tmp_path / "words.nc").write_text("words")
     with pytest.raises(ValueError, match=r"words\.nc: cannot be read as netCDF"):
         nashpo.Result.load(tmp_path / "words.nc")
