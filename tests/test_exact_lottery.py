@@ -9,6 +9,7 @@ from scipy.optimize import linprog
 
 from nashpo.exact import kl_equilibrium, maximal_lottery
 from nashpo.exact.interior import central_path
+from nashpo.exact.multiplicity import _entropy_step
 
 CYCLE = np.array([[0.0, -0.5, 0.5], [0.5, 0.0, -0.5], [-0.5, 0.5, 0.0]])
 
@@ -204,6 +205,35 @@ def test_a_path_that_is_cut_short_claims_nothing(monkeypatch):
     ranks = np.array([rng.permutation(100) for _ in range(2)])
     with pytest.raises(ArithmeticError, match="stalled on a table of 100 responses with ties"):
         maximal_lottery(sum(np.sign(rank[:, None] - rank) for rank in ranks) / 4)
+
+
+@pytest.mark.parametrize("margin", [1e-12, 1e-11, 1e-10, 1e-9, 1e-8])
+def test_margins_that_are_hardly_ties_leave_an_equilibrium_and_no_false_claim(margin, monkeypatch):
+    """Copies of a cycle that differ by a margin: entropy was maximised only where the method says so."""
+    ended = []
+
+    def followed(*arguments):
+        ended.append(_entropy_step(*arguments)[-1] < 1e-12)
+        return _entropy_step(*arguments)
+
+    monkeypatch.setattr("nashpo.exact.multiplicity._entropy_step", followed)
+    for seed in range(12):
+        noise = np.triu(np.random.default_rng(seed).integers(-1, 2, (6, 6)), 1)
+        S = np.tile(CYCLE, (2, 2)) + margin * (noise - noise.T)
+        found = maximal_lottery(S)
+        p = np.exp(found.log_policy)
+        assert (S @ p).max() <= 1e-12 and abs(p.sum() - 1) < 1e-14
+        if "entropy" in found.method:
+            assert ended[-1]
+
+
+def test_a_system_that_cannot_be_solved_leaves_any_equilibrium(monkeypatch):
+    def singular(*arguments):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr("nashpo.exact.multiplicity._entropy_step", singular)
+    found = maximal_lottery(np.zeros((3, 3)))
+    assert found.method == "interior point" and not found.unique
 
 
 def test_an_unknown_method_is_named():

@@ -107,6 +107,7 @@ def _show(game: "Game", document: dict[str, Any], lottery: "np.ndarray", options
     import numpy as np
 
     from nashpo.cli.screen import Column, Screen, fixed
+    from nashpo.equilibria import how_many
 
     screen, top = Screen(), options.top
     prompts = "" if game.shape[0] == 1 else f", prompt {document['prompt']} of {document['prompts']}"
@@ -128,7 +129,7 @@ def _show(game: "Game", document: dict[str, Any], lottery: "np.ndarray", options
     rows = document["maximal_lottery"]["policy"]
     order = np.argsort(-lottery, kind="stable")
     support = int(np.sum(lottery > 1e-9))
-    kind = "unique" if document["maximal_lottery"]["unique"] else "one of many, the one of largest entropy"
+    kind = how_many(document["maximal_lottery"]["unique"], document["maximal_lottery"]["method"])
     screen.line()
     screen.line(
         f"maximal lottery: {support} of {document['items']} items, {kind} "

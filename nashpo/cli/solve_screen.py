@@ -8,6 +8,7 @@ import numpy as np
 from nashpo.cli.inputs import item_names, title
 from nashpo.cli.report import UNITS, Certificate, Standing, heading
 from nashpo.cli.screen import Column, Screen, fixed
+from nashpo.equilibria import how_many
 from nashpo.game import Game
 from nashpo.plots.style import short
 from nashpo.results import describe
@@ -57,11 +58,10 @@ def policies(screen: Screen, game: Game, now: Standing, certificate: Certificate
 
 def certified(screen: Screen, game: Game, certificate: Certificate) -> None:
     """What the exact equilibrium says."""
-    unique = "unique" if certificate.unique else "one of many, the one of largest entropy"
     played = f"plays {certificate.support[0]} of {game.shape[1]} items, " if game.shape[0] == 1 else ""
     screen.line(
-        f"exact equilibrium: gap {certificate.gap:.2g}, residual {certificate.residual:.2g}, {played}{unique} "
-        f"({certificate.method})"
+        f"exact equilibrium: gap {certificate.gap:.2g}, residual {certificate.residual:.2g}, {played}"
+        f"{how_many(certificate.unique, certificate.method)} ({certificate.method})"
     )
     prompt, item = certificate.where
     where = item_names(game)[item] + (f", prompt {prompt}" if game.shape[0] > 1 else "")

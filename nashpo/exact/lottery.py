@@ -53,7 +53,7 @@ def maximal_lottery(payoff: np.ndarray, method: str = "auto", entropy: bool = Tr
         return Solution(_log(face.p), "interior point, then its support", face.steps)
     if entropy:
         p = maximum_entropy(S, face.support, face.rows, face.p)
-        if (S @ p).max() <= max(1e-13, (S @ face.p).max()):
+        if p is not None and (S @ p).max() <= max(1e-13, (S @ face.p).max()):
             return Solution(_log(p), "interior point, maximum entropy", face.steps, False)
     return Solution(_log(face.p), "interior point", face.steps, False)
 

@@ -8,7 +8,7 @@ of the kernel of `S_BB` less one: the equilibrium is unique exactly when that ke
 import numpy as np
 
 RANK = 1e-10
-"""Singular values, slacks and probabilities below this count as zero where a game's equilibria are counted."""
+"""Singular values, slacks and probabilities up to this count as zero where a game's equilibria are counted."""
 _PROBES = 80
 _LIMIT = 60
 
@@ -69,12 +69,13 @@ def row_space(S_support: np.ndarray) -> np.ndarray:
     return left[:, values > RANK * max(1.0, float(values[0]))]
 
 
-def maximum_entropy(S: np.ndarray, support: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
+def maximum_entropy(S: np.ndarray, support: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray | None:
     """The equilibrium of largest entropy, from an equilibrium `p` `[A]` of largest support `support`.
 
     Minimises `sum p log p` subject to `rows^T p_B = 0`, `sum p = 1`, `S_NB p_B <= 0` by a primal-dual interior-point
     method, `rows` a basis of the row space of `S_BB`. It is the limit, as beta goes to 0, of the KL-regularised
-    equilibria with a uniform reference.
+    equilibria with a uniform reference. None where the method does not converge, as with margins of about RANK, of
+    which some count as ties and some do not.
 
     >>> ties = np.zeros((4, 4))
     >>> maximum_entropy(ties, np.arange(4), np.zeros((4, 0)), np.array([0.1, 0.2, 0.3, 0.4])).round(9).tolist()
@@ -88,14 +89,17 @@ def maximum_entropy(S: np.ndarray, support: np.ndarray, rows: np.ndarray, p: np.
     barrier = 0.1 * max(float(slack.min(initial=1.0)), 1e-3)
     prices = np.concatenate([np.zeros(equalities), barrier / slack])
     for _ in range(_LIMIT):
-        x, slack, prices, length, error = _entropy_step(matrix, equalities, barrier, x, slack, prices)
+        try:
+            x, slack, prices, length, error = _entropy_step(matrix, equalities, barrier, x, slack, prices)
+        except np.linalg.LinAlgError:
+            return None
         if error < 1e-12 and barrier <= 1e-16:
-            break
+            result = np.zeros(len(S))
+            result[support] = x / x.sum()
+            return result
         if length > 0.5:
             barrier = max(0.1 * barrier, 1e-17)
-    result = np.zeros(len(S))
-    result[support] = x / x.sum()
-    return result
+    return None
 
 
 def _entropy_step(matrix, equalities: int, barrier: float, x, slack, prices):
