@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,12 +15,14 @@ from nashpo_games import (
     annotators,
     colonel_blotto,
     contexts,
+    control,
     cyclic,
     dominated,
     generators,
     low_rank,
     nested,
     pokemon,
+    sequences,
     voting,
 )
 from nashpo_games.tensors import one_versus_many_counterexample
@@ -133,6 +137,47 @@ def test_even_cycles_have_many_equilibria():
     odd = cyclic.n_cycle(5).oracle.table()[0]
     margin = odd - 0.5
     assert np.linalg.matrix_rank(margin) == 4
+
+
+@pytest.mark.parametrize("name", nashpo_games.__all__)
+def test_the_ranges_of_a_docstring_are_those_of_the_game(name):
+    game = getattr(nashpo_games, name)
+    said = game.__doc__.split("Args:")[1].split("Raises:")[0]
+    shares = re.findall(r"^ +(\w+): .*? in \[([\d/]+), ([\d/]+)\]", said, re.MULTILINE)
+    assert len(shares) == said.count(" in [")
+    for argument, *ends in shares + re.findall(r"^ +(\w+): number of .*?, (\d+) to (\d+)[;.]", said, re.MULTILINE):
+        low, high = (float(Fraction(end)) for end in ends)
+        for value in (low, high):
+            assert game(**{argument: value}).shape
+        for value in (low - 1, high + 1):
+            with pytest.raises(ValueError, match=f"^{argument} is "):
+                game(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("game", "unique"),
+    [
+        (cyclic.n_cycle(5, win=0.6), True),
+        (cyclic.n_cycle(6), False),
+        (cyclic.rotational_tournament(5, win=0.6), True),
+        (cyclic.rotational_tournament(6), False),
+        (cyclic.biased_rps(), True),
+        (cyclic.biased_rps(rock=0.5), False),
+        (nested.nested_rps(3, win=0.6), True),
+        (nested.nested_rps(2, win=0.5), False),
+        (generators.random_tournament(7), True),
+    ],
+    ids=lambda value: str(value) if isinstance(value, bool) else "",
+)
+def test_an_equilibrium_is_the_only_one_where_it_is_said_to_be(game, unique):
+    assert nashpo.equilibrium(game).unique == unique
+
+
+@pytest.mark.parametrize("d", [2, 64])
+def test_features_have_answers_that_beat_all_others_in_any_dimension(d):
+    table = np.asarray(sequences.token_features(length=2, d=d, prompts=100).oracle.table())
+    share = np.mean(np.any(np.sum(table > 0.5, -1) == table.shape[-1] - 1, -1))
+    assert 0.4 < share < 0.65
 
 
 def test_five_action_tournaments_that_use_every_action_have_two_kinds_of_weights():
@@ -284,6 +329,16 @@ def test_three_player_self_play_average_is_no_equilibrium():
     [
         (lambda: cyclic.n_cycle(2), r"n is 2, but must be a whole number, 3 or more"),
         (lambda: cyclic.n_cycle(3.5), r"n is 3.5"),
+        (lambda: cyclic.n_cycle("5"), r"n is '5', but must be a whole number"),
+        (lambda: cyclic.n_cycle(win="high"), r"win is 'high', but must lie between"),
+        (lambda: control.goal_return(horizon=10**6), r"horizon is 1000000, but must lie between 4 and 8"),
+        (lambda: generators.random_constant_sum(seed=-1), r"seed is -1, but must be a whole number, 0 or more"),
+        (lambda: generators.random_tournament(seed=1.5), r"seed is 1.5"),
+        (lambda: generators.transitive_plus_cyclic(seed=-1), r"seed is -1"),
+        (lambda: low_rank.embedded(5, seed=None), r"seed is None"),
+        (lambda: contexts.rps_contexts(seed=-1), r"seed is -1"),
+        (lambda: annotators.cyclic_annotators(seed=-1), r"seed is -1"),
+        (lambda: sequences.token_features(length=1, seed=-1), r"seed is -1"),
         (lambda: cyclic.n_cycle(3, win=1.1), r"win is 1.1, but must lie between 0.5 and 1"),
         (lambda: cyclic.biased_rps(rock=float("nan")), r"rock is nan"),
         (lambda: cyclic.biased_rps(rock=1.0, scale="score"), r"rock is 1.0: its log-odds are infinite"),
@@ -298,6 +353,8 @@ def test_three_player_self_play_average_is_no_equilibrium():
         (lambda: voting.election({}), r"ballots is empty"),
         (lambda: voting.election({"A>B": 1, "A>C": 1}), r"the ballot 'A>C' must rank each of A, B exactly once"),
         (lambda: voting.election({"A>B": -1}), r"has -1 voters"),
+        (lambda: voting.election({"A>B": np.inf, "B>A": 1}), r"has inf voters, but must have a number of them"),
+        (lambda: voting.election({"A>B": "1"}), r"has '1' voters"),
         (lambda: voting.election({"A>B": 0}), r"no ballot has a voter"),
         (lambda: voting.election({"A>A": 1}), r"'A' is used twice"),
     ],

@@ -3,7 +3,7 @@
 import numpy as np
 
 import nashpo
-from nashpo_games.arguments import number_between, whole_number
+from nashpo_games.arguments import generator, number_between, whole_number
 
 
 def cyclic_annotators(
@@ -14,8 +14,8 @@ def cyclic_annotators(
         group g ranks g > g + 1 > ... > g - 1 (modulo the number of groups) and follows it with probability
         `agreement`;     P = weighted mean of the groups' tables
 
-    With equal weights (seed None), P[i, j] = 1/2 + (agreement - 1/2)(1 - 2 k / groups) for j = i + k, and the
-    equilibrium is uniform for every `beta`. Each group stays reachable in the oracle (MaxMin over groups).
+    With equal weights (seed None), P[i, j] = 1/2 + (agreement - 1/2)(1 - 2 k / groups) for j = i + k, and the uniform
+    policy is an equilibrium for every `beta`. Each group stays reachable in the oracle (MaxMin over groups).
 
     Args:
         groups: number of groups and of responses, 3 or more.
@@ -59,4 +59,4 @@ def group_weights(groups: int, seed: int | None) -> np.ndarray:
     """Shares `[groups]` of the groups: equal, or drawn and at least 1/(2 groups)."""
     if seed is None:
         return np.full(groups, 1 / groups)
-    return 0.5 / groups + 0.5 * np.random.default_rng(seed).dirichlet(np.ones(groups))
+    return 0.5 / groups + 0.5 * generator(seed).dirichlet(np.ones(groups))

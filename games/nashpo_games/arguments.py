@@ -1,6 +1,8 @@
 """Checks that the constructors share; every failure is one sentence that names the argument."""
 
-import math
+import numpy as np
+
+from nashpo.validation.numbers import is_number
 
 
 def whole_number(name: str, value: int, least: int) -> int:
@@ -11,8 +13,8 @@ def whole_number(name: str, value: int, least: int) -> int:
         ...
     ValueError: n is 2, but must be a whole number, 3 or more.
     """
-    if isinstance(value, bool) or not math.isfinite(value) or int(value) != value or value < least:
-        raise ValueError(f"{name} is {value}, but must be a whole number, {least} or more.")
+    if not is_number(value, least) or int(value) != value:
+        raise ValueError(f"{name} is {value!r}, but must be a whole number, {least} or more.")
     return int(value)
 
 
@@ -24,6 +26,17 @@ def number_between(name: str, value: float, low: float, high: float) -> float:
         ...
     ValueError: win is 1.5, but must lie between 0.5 and 1.
     """
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, but must lie between {low:g} and {high:g}.")
+    if not is_number(value, low, high):
+        raise ValueError(f"{name} is {value!r}, but must lie between {low:g} and {high:g}.")
     return float(value)
+
+
+def generator(seed: int) -> np.random.Generator:
+    """NumPy's generator of a seed.
+
+    >>> generator(-1)
+    Traceback (most recent call last):
+        ...
+    ValueError: seed is -1, but must be a whole number, 0 or more.
+    """
+    return np.random.default_rng(whole_number("seed", seed, least=0))

@@ -3,7 +3,7 @@
 import numpy as np
 
 import nashpo
-from nashpo_games.arguments import whole_number
+from nashpo_games.arguments import generator, whole_number
 from nashpo_games.cyclic import biased_rps_equilibrium
 
 
@@ -47,4 +47,4 @@ def rps_contexts_equilibrium(prompts: int = 4, seed: int = 0) -> np.ndarray:
 def _odds(prompts: int, seed: int) -> np.ndarray:
     """The win probabilities `[X, 3]` of rock, paper and scissors."""
     prompts = whole_number("prompts", prompts, least=1)
-    return np.random.default_rng(seed).uniform(0.55, 0.95, (prompts, 3))
+    return generator(seed).uniform(0.55, 0.95, (prompts, 3))

@@ -98,10 +98,10 @@ def goal_return(flip: float = 0.0, horizon: int = 4, prompts: int = 1, beta: flo
         P(y beats y') = 1 - flip if r(y) > r(y'),   1/2 if equal,   r = number of moves after which it is on goal 0
 
     Every walk that goes straight there and stays is a minimax winner. With `flip` above 0 comparisons are noisy: each
-    is one vote, 0 or 1. The order of preferences stays the same.
+    is one vote, 0 or 1. Below 1/2 the order of preferences stays the same; at 1/2 nothing is preferred.
 
     Args:
-        flip: probability in [0, 1/2) that the smaller return wins.
+        flip: probability in [0, 1/2] that the smaller return wins.
         horizon: number of moves, 4 to 8.
         prompts: number of starts, 1 to 4.
         beta: KL weight of the game.
@@ -113,7 +113,7 @@ def goal_return(flip: float = 0.0, horizon: int = 4, prompts: int = 1, beta: flo
     [0.5, 0.2, 0.2, 0.2, 0.2]
     """
     flip = number_between("flip", flip, 0.0, 0.5)
-    more = np.tri(whole_number("horizon", horizon, least=4) + 1, k=-1)
+    more = np.tri(_moves(horizon) + 1, k=-1)
     return _game(0.5 + (0.5 - flip) * (more - more.T), "time", horizon, prompts, beta, votes=flip > 0)
 
 
@@ -125,6 +125,11 @@ def _circle(rock: float, paper: float, scissors: float) -> np.ndarray:
     return payoff
 
 
+def _moves(horizon: int) -> int:
+    """A checked number of moves."""
+    return int(number_between("horizon", whole_number("horizon", horizon, least=4), 4, _LONGEST))
+
+
 def _game(
     payoff: np.ndarray,
     reading: Literal["last", "first", "time"],
@@ -134,8 +139,7 @@ def _game(
     votes: bool = False,
 ) -> "nashpo.Game":
     """The game of outcomes; the reference draws every move with equal probability."""
-    horizon, prompts = whole_number("horizon", horizon, least=4), whole_number("prompts", prompts, least=1)
-    number_between("horizon", horizon, 4, _LONGEST)
+    horizon, prompts = _moves(horizon), whole_number("prompts", prompts, least=1)
     number_between("prompts", prompts, 1, len(STARTS))
     from nashpo_games.grid import Grid, Outcomes  # imports JAX, which the names of games do without
 

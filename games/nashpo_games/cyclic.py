@@ -13,7 +13,7 @@ def rock_paper_scissors(win: float = 1.0, beta: float = 0.0) -> "nashpo.Game":
 
         P[i, j] = win where i beats j,   1 - win where j beats i,   1/2 on the diagonal
 
-    The equilibrium is uniform, for every `win` and every `beta` (uniform reference).
+    The equilibrium is uniform, for every `win` above 1/2 and every `beta` (uniform reference).
 
     Args:
         win: probability in [1/2, 1] with which the stronger action wins; 1 gives the 0/1 table.
@@ -27,6 +27,7 @@ def rock_paper_scissors(win: float = 1.0, beta: float = 0.0) -> "nashpo.Game":
            [1. , 0.5, 0. ],
            [0. , 1. , 0.5]])
     """
+    win = number_between("win", win, 0.5, 1.0)
     return biased_rps(rock=win, paper=win, scissors=win, beta=beta)
 
 
@@ -79,7 +80,8 @@ def biased_rps_equilibrium(
 ) -> np.ndarray:
     """The equilibrium `[3]` of `biased_rps` without KL penalty (beta = 0).
 
-    Every action is played in proportion to the margin between the other two,
+    Every action is played in proportion to the margin between the other two, and where all three margins are positive
+    there is no other equilibrium,
 
         pi = (scissors - 1/2, rock - 1/2, paper - 1/2) / sum        (log-odds in place of margins for scores)
 
@@ -99,8 +101,8 @@ def n_cycle(n: int = 5, win: float = 1.0, beta: float = 0.0) -> "nashpo.Game":
 
         P[i, i + 1] = win,   P[i + 1, i] = 1 - win   (indices modulo n),   1/2 elsewhere
 
-    The uniform policy is an equilibrium for every `beta`; at beta = 0 it is the only one for odd n, while
-    for even n the actions of even number and those of odd number can be weighted at will.
+    The uniform policy is an equilibrium for every `beta`; at beta = 0, with `win` above 1/2, it is the only one for
+    odd n, while for even n the actions of even number and those of odd number can be weighted at will.
 
     Args:
         n: number of actions, 3 or more.
@@ -126,8 +128,8 @@ def rotational_tournament(n: int = 7, win: float = 1.0, beta: float = 0.0) -> "n
 
         P[i, i + k] = win for k = 1 .. floor((n - 1)/2) (modulo n);   opposite actions tie when n is even
 
-    The equilibrium is uniform for every `beta`; it is unique for odd n. n = 5 is
-    rock-paper-scissors-lizard-Spock.
+    The uniform policy is an equilibrium for every `beta`; at beta = 0 it is the only one for odd n and `win` above
+    1/2. n = 5 is rock-paper-scissors-lizard-Spock.
 
     Args:
         n: number of actions, 3 or more.

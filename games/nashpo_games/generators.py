@@ -3,7 +3,7 @@
 import numpy as np
 
 import nashpo
-from nashpo_games.arguments import number_between, whole_number
+from nashpo_games.arguments import generator, number_between, whole_number
 from nashpo_games.cyclic import rotation_table
 
 
@@ -27,7 +27,7 @@ def random_constant_sum(n: int = 10, seed: int = 0, prompts: int = 1, beta: floa
     (3, 4)
     """
     n, prompts = whole_number("n", n, least=1), whole_number("prompts", prompts, least=1)
-    below = np.random.default_rng(seed).random((prompts, n, n))
+    below = generator(seed).random((prompts, n, n))
     return nashpo.Game.from_table(_complete(below), beta=beta)
 
 
@@ -52,7 +52,7 @@ def random_tournament(n: int = 10, seed: int = 0, prompts: int = 1, beta: float 
     [0.0, 0.5, 1.0]
     """
     n, prompts = whole_number("n", n, least=1), whole_number("prompts", prompts, least=1)
-    below = np.random.default_rng(seed).integers(0, 2, (prompts, n, n)).astype(np.float64)
+    below = generator(seed).integers(0, 2, (prompts, n, n)).astype(np.float64)
     return nashpo.Game.from_table(_complete(below), beta=beta)
 
 
@@ -100,7 +100,7 @@ def transitive_plus_cyclic_equilibrium(n: int, dial: float, seed: int = 0) -> np
 
 def transitive_rewards(n: int, seed: int) -> np.ndarray:
     """The rewards `[n]` of `transitive_plus_cyclic`."""
-    return np.random.default_rng(seed).standard_normal(n)
+    return generator(seed).standard_normal(n)
 
 
 def _complete(below: np.ndarray) -> np.ndarray:

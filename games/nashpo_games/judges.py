@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nashpo_games.arguments import generator
 from nashpo_games.cyclic import rotation_table
 
 
@@ -163,4 +164,4 @@ def _probability(log_odds: Any) -> Any:
 @functools.lru_cache(maxsize=16)
 def _projections(vocabulary: int, prompts: int, d: int, seed: int) -> np.ndarray:
     """Weights `[X, 1 + V + V^2, d]` of a constant, tokens and bigrams."""
-    return np.random.default_rng(seed).standard_normal((prompts, 1 + vocabulary + vocabulary**2, d))
+    return generator(seed).standard_normal((prompts, 1 + vocabulary + vocabulary**2, d))

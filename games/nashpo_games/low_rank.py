@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 import nashpo
-from nashpo_games.arguments import whole_number
+from nashpo_games.arguments import generator, whole_number
 
 
 def embedded(
@@ -57,4 +57,4 @@ def embeddings(n: int, d: int, seed: int = 0, prompts: int = 1) -> np.ndarray:
     n, prompts = whole_number("n", n, least=1), whole_number("prompts", prompts, least=1)
     if whole_number("d", d, least=2) % 2:
         raise ValueError(f"d is {d}, but must be even: coordinates come in pairs.")
-    return np.random.default_rng(seed).standard_normal((prompts, n, int(d))) / d**0.25
+    return generator(seed).standard_normal((prompts, n, int(d))) / d**0.25

@@ -11,9 +11,9 @@ def nested_rps(depth: int = 3, win: float = 1.0, beta: float = 0.0) -> "nashpo.G
 
         level k: rock_k beats scissors_k, scissors_k beats every deeper action, every deeper action beats rock_k
 
-    There are 2 depth + 1 actions and one equilibrium without KL penalty: `3^-k` for both actions of level k and
-    `3^-depth` for the innermost paper. With depth = 2 it is (3, 3, 1, 1, 1)/9, the only weights beside the uniform
-    ones with which a five-action tournament uses all of its actions.
+    There are 2 depth + 1 actions and, for `win` above 1/2, one equilibrium without KL penalty: `3^-k` for both actions
+    of level k and `3^-depth` for the innermost paper. With depth = 2 it is (3, 3, 1, 1, 1)/9, the only weights beside
+    the uniform ones with which a five-action tournament uses all of its actions.
 
     Args:
         depth: number of levels, 1 to 30; 1 is rock-paper-scissors.

@@ -102,7 +102,8 @@ def token_features(
         log-odds(y, y') = <R v_x(y), v_x(y')> / temperature,   v_x(y) = W_x phi(y) / |W_x phi(y)|,   W_x ~ N(0, 1)
 
     with phi(y) a constant 1 and the counts of tokens and of pairs of neighbours, and R as in `embedded` (Zhang et al.
-    2025, arXiv:2410.02197, Definition 4.3). With few dimensions some seeds have an answer that beats all others.
+    2025, arXiv:2410.02197, Definition 4.3). Many prompts have an answer that beats all others, in few dimensions as
+    in many: about four of ten at length 3, half of them at length 2.
 
     Args:
         vocabulary: number of tokens V without the end token, 3 or more.

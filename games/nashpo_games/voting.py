@@ -6,6 +6,7 @@ import numpy as np
 
 import nashpo
 from nashpo.validation import validate_items
+from nashpo.validation.numbers import is_number
 
 
 def condorcet_paradox(beta: float = 0.0) -> "nashpo.Game":
@@ -106,8 +107,8 @@ def election(ballots: Mapping[str, float], beta: float = 0.0) -> "nashpo.Game":
         ranking = _ranking(ballot)
         if sorted(ranking) != sorted(items):
             raise ValueError(f"the ballot {ballot!r} must rank each of {', '.join(items)} exactly once.")
-        if not voters >= 0:
-            raise ValueError(f"the ballot {ballot!r} has {voters} voters, but must have 0 or more.")
+        if not is_number(voters, 0):
+            raise ValueError(f"the ballot {ballot!r} has {voters!r} voters, but must have a number of them, 0 or more.")
         place = np.array([ranking.index(name) for name in items])
         above += voters * (place[:, None] < place[None, :])
     if len(items) > 1 and not above.any():
