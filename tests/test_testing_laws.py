@@ -1,5 +1,6 @@
 """Parts that break one law only, the quiet ones: hidden state, wrong precision, numbers that are not leaves."""
 
+import dataclasses
 import itertools
 import re
 
@@ -80,6 +81,12 @@ class HalfVotes(Table):
 
 
 @record
+class BothWays(Noisy):
+    def draw(self, key):
+        return self._vote(key, self.oracle.table())
+
+
+@record
 class Tempered(Table):
     temperature: float = static(default=1.0)
 
@@ -95,6 +102,7 @@ class Tempered(Table):
         (HalfVotes(TABLE), "float32 stays float32 and agrees to its precision"),
         (Miscounting(TABLE), "scores are the expected log-odds of the table"),
         (Picky(TABLE), "check() accepts a sound oracle"),
+        (BothWays(Table(TABLE), votes=2), "every draw is constant-sum"),
         (Tempered(TABLE), "a number is a leaf, structure is static"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -225,9 +233,27 @@ class Wide(Fitting):
         return log_probs.astype(jnp.float64)
 
 
+@record
+class Untargeted(Exact):
+    def fit(self, carry, key, start, slots, stage, game):
+        return super().fit(carry, key, start, slots, dataclasses.replace(stage, target="win_rate"), game)
+
+
+@record
+class Refusing(Untargeted):
+    def check(self, rule, game):
+        if any(stage.target != "win_rate" for stage in rule.stages(game.beta, 0.0)):
+            raise ValueError("Refusing: win rates only.")
+
+
+def test_a_learner_may_refuse_a_target():
+    testing.check_learner(Refusing())
+
+
 @pytest.mark.parametrize(
     ("learner", "law"),
     [
+        (Untargeted(), "a fit hits its target (a step of log-odds)"),
         (Remembering(), "fit is a pure function"),
         (Accumulating(), "carry and policy keep their structure"),
         (Crowded(), "prompts are fitted as if alone"),

@@ -10,9 +10,11 @@ from nashpo.game import Game
 from nashpo.logspace import kl, log_softmax
 from nashpo.policies.tabular import Tabular
 from nashpo.stacking import stack
-from nashpo.stage import Blend, Opponent, Stage, against, pull
+from nashpo.stage import Blend, Opponent, Stage, UpdateRule, against, pull
+from nashpo.struct import record
 from nashpo.testing.games import GAMES
 from nashpo.testing.law import Law, cast, check_fields
+from nashpo.typing import Array, Scalar
 
 _AXES = ("prompt", "response")
 STAGES = {
@@ -24,8 +26,20 @@ STAGES = {
         write="half",
     ),
     "an extrapolation": Stage({"now": 1.5, "past1": -0.5}),
+    "a step of log-odds": Stage({"now": 1.0}, against("past1"), 0.3, target="score"),
 }
-"""What a learner is asked for: a pull and an opponent, momentum and a negative opponent, no opponent at all."""
+"""What a learner is asked for: a pull and an opponent, momentum and a negative opponent, no opponent at all, scores."""
+
+
+@record
+class Asking(UpdateRule):
+    """A rule of one stage, to ask a learner whether it takes it."""
+
+    stage: Stage
+
+    def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
+        """That stage."""
+        return (self.stage,)
 
 
 class _Learner(NamedTuple):
@@ -53,8 +67,9 @@ def check_learner(
     thrown away is the caller's business); `average` is the arithmetic mean. An `exact` learner hits
     `softmax(sum_k a_k log pi_k + eta P nu)` within `tolerance` in log-probability, every prompt apart and past padded
     responses, and keeps float32; another one must, in `fits` fits from `start`, at least halve the KL divergence from
-    that target to its policy. `start` (a random table if None) is the policy that it trains, `game` (three prompts,
-    five responses if None) the game to train on.
+    that target to its policy. A stage with the target `"score"`, log-odds in place of `P`, is fitted as well or refused
+    by `check`. `start` (a random table if None) is the policy that it trains, `game` (three prompts, five responses if
+    None) the game to train on.
 
     Raises `AssertionError`: one sentence with the law, the place, the size of the error and what to do.
 
@@ -121,10 +136,27 @@ def _target(s: _Learner, stage: Stage) -> np.ndarray:
     logs = {slot: np.asarray(policy.log_probs(), float) for slot, policy in s.slots.items()}
     total = _blend(logs, stage.anchor)
     table = np.asarray(s.game.oracle.table())
+    table = np.log(table / (1 - table)) if stage.target == "score" and s.game.scale == "probability" else table
     for opponent in stage.opponents:
         probs = np.exp(log_softmax(_blend(logs, opponent.blend)))
         total = total + stage.eta * opponent.weight * np.einsum("xij,xj->xi", table, probs)
     return np.asarray(log_softmax(total))
+
+
+def _stages(s: _Learner) -> list[tuple[str, Stage]]:
+    """The stages that the learner takes; it may refuse targets, and nobody has log-odds of certain wins."""
+    table = np.asarray(s.game.oracle.table())
+    taken = []
+    for what, stage in STAGES.items():
+        if stage.target == "score":
+            if s.game.scale == "probability" and not np.all((table > 0) & (table < 1)):
+                continue
+            try:
+                getattr(s.learner, "check", lambda *_: None)(Asking(stage), s.game)
+            except ValueError:
+                continue
+        taken.append((what, stage))
+    return taken
 
 
 def _blend(logs: dict[str, np.ndarray], blend: Blend) -> np.ndarray:
@@ -171,16 +203,18 @@ def _tentative(s: _Learner) -> None:
 
 
 def _hits(s: _Learner) -> None:
-    remedy = "see nashpo.learners.Exact, or say exact=False"
-    for what, stage in STAGES.items():
+    remedy = "see nashpo.learners.Exact, refuse a stage.target in check(rule, game), or say exact=False"
+    for what, stage in _stages(s):
         with Law(s.name, f"a fit hits its target ({what})", remedy) as law:
             found = np.asarray(_fit(s, stage)[1].log_probs())
             law.close(found, _target(s, stage), "the log-probability", _AXES, atol=s.tolerance)
 
 
 def _improves(s: _Learner) -> None:
-    remedy = "check the sign and the size of its steps, or allow more of them with `fits`"
-    for what, stage in STAGES.items():
+    remedy = (
+        "check the sign and the size of its steps, or allow more of them with `fits`; refuse a stage.target in check"
+    )
+    for what, stage in _stages(s):
         with Law(s.name, f"fits approach their target ({what})", remedy) as law:
             target = jnp.asarray(_target(s, stage))
             policy = s.slots["now"]

@@ -35,9 +35,9 @@ def check_oracle(oracle: Any, *, noisy: bool = False, draws: int = 4000, seed: i
     Shapes `[X, A]` and `[X, A, A]`; payoffs that sum to 1 (probabilities) or 0 (scores); win rates linear in the
     opponent, equal to the table's, of every prompt apart; comparisons that agree with the table; numbers as leaves;
     the same answers compiled, batched and, to its precision, in float32. An oracle that is not `noisy` must not look
-    at the key; a noisy one draws afresh with every key, and the mean of `draws` draws is the answer without a key.
-    Where it has `bound` or `scores`, they hold as well. Everything is measured in float64; `seed` fixes opponents and
-    draws. Give an oracle with at least two prompts and three responses, otherwise there is little to confuse.
+    at the key; a noisy one draws afresh with every key, each draw is constant-sum, and the mean of `draws` draws is the
+    answer without a key. Where it has `bound` or `scores`, they hold as well. Everything is measured in float64; `seed`
+    fixes opponents and draws. Give an oracle of at least two prompts and three responses: else little can be confused.
 
     Raises `AssertionError`: one sentence with the law, the place, the size of the error and what to do.
 
@@ -76,6 +76,7 @@ prompt 0, response 0, against 1 instead of 1, off by 0.2 (allowed: 1e-12); fill 
             law(subject)
         if noisy:
             _fresh(subject)
+            _fair(subject)
             _unbiased(subject)
 
 
@@ -115,11 +116,16 @@ def _constant_sum(s: _Oracle) -> None:
         law.close(both, np.full_like(both, total), "table() + its transpose", axes, atol=_EXACT * s.size)
     remedy = "win_rates(q)[x, i] is the mean payoff of i AGAINST q, sum_j payoff[x, i, j] q[x, j]"
     with Law(s.name, "win rates of p against q and of q against p are constant-sum", remedy) as law:
-        rates = [np.asarray(s.oracle.win_rates(opponent)) for opponent in (s.first, s.second)]
-        for found in rates:
-            law.shape(found, s.first.shape, "win_rates(q)")
-        both = np.sum(s.second * rates[0] + s.first * rates[1], axis=-1)
-        law.close(both, np.full_like(both, total), "their sum", _AXES, atol=_EXACT * s.size)
+        _sums(s, law, "their sum")
+
+
+def _sums(s: _Oracle, law: Law, what: str, *key: Any) -> None:
+    """Raise unless what p wins against q and q against p makes up the whole."""
+    rates = [np.asarray(s.oracle.win_rates(opponent, *key)) for opponent in (s.first, s.second)]
+    for found in rates:
+        law.shape(found, s.first.shape, "win_rates(q)")
+    both = np.sum(s.second * rates[0] + s.first * rates[1], axis=-1)
+    law.close(both, np.full_like(both, 2 * VALUE[s.oracle.scale]), what, _AXES, atol=_EXACT * s.size)
 
 
 def _agreement(s: _Oracle) -> None:
@@ -263,6 +269,13 @@ def _fresh(s: _Oracle) -> None:
         spread = [np.ptp(np.asarray(s.oracle.compare(jax.random.key(seed), *asked))) for seed in range(4)]
         same = f"80 comparisons of response {i} with {j} at prompt {x} came out alike for each of four keys"
         law.require(np.any(spread), same)
+
+
+def _fair(s: _Oracle) -> None:
+    remedy = "draw every pair once: what one side gets of the votes, the other one does not"
+    with Law(s.name, "every draw is constant-sum", remedy) as law:
+        for seed in range(3):
+            _sums(s, law, "what p and q win against each other in one draw", jax.random.key(seed))
 
 
 def _unbiased(s: _Oracle) -> None:
