@@ -25,7 +25,7 @@ from nashpo.learners import (
     Sampled,
 )
 from nashpo.learners.collect import Recipe, collect
-from nashpo.learners.losses import DPO, PairLabel, Pointwise, SigmoidNorm, SquaredGains
+from nashpo.learners.losses import CDPO, DPO, RPO, VPO, PairLabel, Pointwise, SigmoidNorm, SquaredGains
 from nashpo.learners.memory import Carry
 from nashpo.learners.samplers import FromStart, Scene
 from nashpo.oracles import Sequences, Table
@@ -188,6 +188,28 @@ def test_gold_answers_that_do_not_fit_are_refused(world):
         nashpo.solve(game, IterativeDPO(0.1), learner=learner, steps=1)
     with pytest.raises(ValueError, match="SquaredGains reads gains, which gold answers do not have"):
         nashpo.solve(game, SPO(0.1), learner=Sampled(0.1, selection=GoldMargin(np.array([0]), 0.1)), steps=1)
+
+
+@pytest.mark.parametrize("gold", [None, "x", [0]], ids=["nothing", "word", "list"])
+def test_gold_answers_are_an_array(world, gold):
+    refused(world[2].game, GoldMargin(gold, 0.1), "give an array with one answer to each prompt")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"replay": Replay("ab")}, "Replay: shares must be a full array of real numbers"),
+        ({"selection": LargeMargin("wide")}, "LargeMargin: margin must be a full array of real numbers"),
+        ({"loss": CDPO("much")}, "CDPO: smoothing must be a full array of real numbers"),
+        ({"loss": RPO("much")}, "RPO: coefficient must be a full array of real numbers"),
+        ({"loss": VPO(1.0, sign="up")}, "VPO: sign must be a full array of real numbers"),
+        ({"loss": VPO(1.0, calibration="reference")}, r"VPO\(calibration='reference'\): give a sampler"),
+    ],
+    ids=["shares", "margin", "smoothing", "coefficient", "sign", "calibration"],
+)
+def test_words_in_place_of_numbers_are_refused(world, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        nashpo.solve(world[2].game, IterativeDPO(0.1), learner=Sampled(0.1, **{"loss": DPO(), **options}), steps=1)
 
 
 def refused(game, selection, sentence):

@@ -564,6 +564,26 @@ REFUSED_RUNS = {
         lambda: Sampled(0.1, gains=Batch(), replay=Replay()),
         "Batch: replayed responses would meet earlier policies; use Fresh gains, or no replay",
     ),
+    "labels without opponents": (
+        APO(0.5, 0.3),
+        lambda: Sampled(0.1, loss=PairLabel()),
+        r"PairLabel: a stage of the rule has no opponents, .* use SquaredGains, or Extrapolate\(learner\)",
+    ),
+    "importance weights without opponents": (
+        APO(0.5, 0.3),
+        lambda: Sampled(0.1, loss=ProximalPolicyGradient()),
+        "ProximalPolicyGradient: a stage of the rule has no opponents",
+    ),
+    "responses of nobody": (
+        APO(0.5, 0.3),
+        lambda: Sampled(0.1, sampler=FromOpponent()),
+        r"FromOpponent: a stage of the rule has no opponents, .* use FromStart\(\)",
+    ),
+    "more responses than asked for": (
+        INPO(0.5),
+        lambda: Sampled(0.1, sampler=Generous()),
+        r"Generous: drew responses of shape \(2, 3\), asked for 2 to each of 2 prompts, \[2, 2, ...\]",
+    ),
     "others than oneself": (
         EGPO(0.5),
         lambda: Sampled(0.1, gains=Batch()),
@@ -572,11 +592,25 @@ REFUSED_RUNS = {
 }
 
 
+@record
+class Generous(FromStart):
+    def draw(self, key, prompts, count, scene):
+        return super().draw(key, prompts, count + 1, scene)
+
+
 @pytest.mark.parametrize("name", REFUSED_RUNS)
 def test_a_run_that_would_be_wrong_is_refused_before_it_begins(name):
     rule, make, sentence = REFUSED_RUNS[name]
     with pytest.raises(ValueError, match=sentence):
         nashpo.solve(GAME, rule, learner=make(), steps=1)
+
+
+def test_parameters_are_mixed_where_a_loss_fits_no_stage_without_opponents():
+    learner = Extrapolate(Sampled(0.1, loss=DPO()))
+    assert nashpo.solve(GAME, APO(0.5, 0.3, base=IterativeDPO), learner=learner, steps=2).status is Status.FINISHED
+    for wrong in (None, Sampled):
+        with pytest.raises(ValueError, match=r"Extrapolate\(.*\): give a learner"):
+            Extrapolate(wrong)
 
 
 def test_a_single_response_gives_the_policy_gradient_too():

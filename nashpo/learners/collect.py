@@ -29,9 +29,11 @@ class Recipe(NamedTuple):
 
 def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
     """Prompts, responses, the anchor's log-probabilities, and gains or labels; nothing here is differentiated."""
+    if not scene.stage.opponents:
+        _check_alone(recipe.loss)
     asked, drawn, judged, chosen = jax.random.split(key, 4)
     prompts, weights = _prompts(recipe, asked, scene)
-    responses = recipe.sampler.draw(drawn, prompts, recipe.responses, scene)
+    responses = _drawn(recipe.sampler, drawn, prompts, recipe.responses, scene)
     if recipe.replay is not None:
         prompts, weights, responses = recipe.replay.mix(prompts, weights, responses, scene)
     anchor, reference = _log_probs(prompts, responses, scene)
@@ -52,13 +54,35 @@ def collect(recipe: Recipe, key: Key, scene: Scene) -> Samples:
     extra = getattr(recipe.loss, "extra", None)
     if extra is not None:
         sampler, count = extra
-        more = sampler.draw(jax.random.fold_in(drawn, 1), prompts, count, scene)
+        more = _drawn(sampler, jax.random.fold_in(drawn, 1), prompts, count, scene)
         samples = with_responses(samples, more, scene)
     if recipe.loss.reads == "gains":
         samples = samples._replace(labels=None)
     elif samples.labels is None:
         samples = samples._replace(labels=_labels(judged, samples, scene))
     return jax.lax.stop_gradient(samples)
+
+
+def _check_alone(loss: Loss) -> None:
+    """Refuse a loss that does not end at the anchor of a stage without opponents."""
+    fits = loss.targets is None or "win_rate" in loss.targets
+    if loss.reads == "labels" or not fits or getattr(loss, "anchored", False):
+        raise ValueError(
+            f"{type(loss).__name__}: a stage of the rule has no opponents, as the extrapolation of APO, and this loss "
+            "does not end at such a point; use SquaredGains, or Extrapolate(learner), which mixes parameters instead."
+        )
+
+
+def _drawn(sampler: Sampler, key: Key, prompts: Array, count: int, scene: Scene) -> Any:
+    """The responses of a sampler, `[B, count, ...]` and no others."""
+    responses = sampler.draw(key, prompts, count, scene)
+    wrong = [shape for shape in map(jnp.shape, jax.tree.leaves(responses)) if shape[:2] != (len(prompts), count)]
+    if wrong:
+        raise ValueError(
+            f"{type(sampler).__name__}: drew responses of shape {wrong[0]}, asked for {count} to each of "
+            f"{len(prompts)} prompts, [{len(prompts)}, {count}, ...]."
+        )
+    return responses
 
 
 def with_responses(samples: Samples, responses: Any, scene: Scene) -> Samples:

@@ -33,6 +33,11 @@ class Extrapolate:
 
     learner: Any
 
+    def __post_init__(self) -> None:
+        """Refuse what is no learner."""
+        if isinstance(self.learner, type) or not hasattr(self.learner, "fit"):
+            raise ValueError(f"Extrapolate({self.learner!r}): give a learner, for example Regression(0.1).")
+
     @property
     def partial(self) -> bool:
         """Whether the learner's fits go only a part of the way."""

@@ -22,6 +22,7 @@ from nashpo.logspace import LOG_ZERO
 from nashpo.policies.listed import spoken
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
+from nashpo.validation.wording import numeric
 
 
 @record
@@ -106,7 +107,10 @@ class GoldMargin:
         """Refuse gold answers and margins that do not fit."""
         _check_rate(self, "margin", game)
         _check_rate(self, "least", game, -np.inf)
-        given = len(jax.tree.leaves(self.gold)[0])
+        leaves = jax.tree.leaves(self.gold)
+        if not leaves or not all(map(np.ndim, leaves)):
+            raise ValueError(f"GoldMargin(gold={self.gold!r}): give an array with one answer to each prompt, [X, ...].")
+        given = len(leaves[0])
         if given != len(game.prompts):
             raise ValueError(
                 f"GoldMargin(gold={given} answers): there are {len(game.prompts)} prompts; give one to each."
@@ -168,7 +172,7 @@ class Replay:
 
     def check(self, learner: Any, game: Game) -> None:
         """Refuse shares that are no shares."""
-        shares = np.asarray(self.shares, float)
+        shares = numeric(self.shares, None, "Replay: shares")
         if shares.ndim != 1 or not len(shares) or np.any(shares <= 0) or np.sum(shares) >= 1:
             raise ValueError(
                 f"Replay(shares={self.shares}): give positive shares whose sum is below 1, one for each age."
@@ -238,7 +242,7 @@ def _check_shape(gold: Any, drawn: Any) -> None:
 
 def _check_rate(selection: Any, name: str, game: Game, least: float = 0.0) -> None:
     """Refuse a win rate, or a difference of two, that cannot be; `least` is the smallest on scores."""
-    value = np.asarray(getattr(selection, name), float)
+    value = numeric(getattr(selection, name), None, f"{type(selection).__name__}: {name}")
     known = game.scale == "probability"
     within = (value >= 0) & (value <= 1) if known else np.isfinite(value) & (value >= least)
     if not np.all(within):

@@ -183,13 +183,13 @@ def check_sizes(learner: Any, total: int) -> None:
 
 def _check_stage(learner: Any, rule: str, stage: Stage) -> None:
     loss, name = learner.loss, type(learner.loss).__name__
+    if not stage.opponents:
+        return
     if loss.targets is not None and stage.target not in loss.targets:
         raise ValueError(
             f"{_name(learner)}(loss={name}()): {rule} asks for the target {stage.target!r}, and {name} fits "
             f"{' or '.join(map(repr, sorted(loss.targets)))}."
         )
-    if not stage.opponents:
-        return
     if getattr(loss, "anchored", False) and any(np.any(a != 0) for k, a in stage.anchor.items() if k != stage.start):
         raise ValueError(
             f"{_name(learner)}(loss={name}()): {rule} steps from another point than the policy that is trained, as "

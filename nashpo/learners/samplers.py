@@ -70,6 +70,11 @@ class FromOpponent:
         """`count` responses to each prompt."""
         chosen, drawn = jax.random.split(key)
         opponents = scene.stage.opponents
+        if not opponents:
+            raise ValueError(
+                "FromOpponent: a stage of the rule has no opponents, as the extrapolation of APO, and nobody to draw "
+                "from; use FromStart(), or Extrapolate(learner), which mixes parameters instead."
+            )
         each = [
             sample_blend(jax.random.fold_in(drawn, index), opponent.blend, prompts, count, scene)
             for index, opponent in enumerate(opponents)

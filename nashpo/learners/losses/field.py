@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashpo.learners.descent import check_count
 from nashpo.learners.losses.base import Samples, Terms, differences
@@ -18,6 +19,7 @@ from nashpo.learners.losses.mirror import PairLabel
 from nashpo.learners.samplers import FromReference, FromStart
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar
+from nashpo.validation.wording import numeric
 
 _OPPONENT = frozenset({"opponent"})
 _REWARD = frozenset({"bradley_terry"})
@@ -179,9 +181,11 @@ class VPO:
     def check(self, learner: Any, game: Any) -> None:
         """Refuse settings that cannot be."""
         check_coefficient("VPO", "alpha", self.alpha)
-        if not bool(jnp.all(jnp.abs(jnp.asarray(self.sign)) == 1)):
+        if not np.all(np.abs(numeric(self.sign, None, "VPO: sign")) == 1):
             raise ValueError(f"VPO(sign={self.sign}): must be 1, optimism, or -1, pessimism.")
         check_count("VPO(count={})", self.count, 1)
+        if isinstance(self.calibration, type) or not hasattr(self.calibration, "draw"):
+            raise ValueError(f"VPO(calibration={self.calibration!r}): give a sampler, for example FromReference().")
 
     @property
     def extra(self) -> tuple[Any, int]:
@@ -256,7 +260,8 @@ def check_share(loss: str, name: str, value: Scalar) -> None:
         ...
     ValueError: RDPO(flip=0.5): must be at least 0 and below 1/2, where labels say nothing.
     """
-    if not bool(jnp.all((jnp.asarray(value) >= 0) & (jnp.asarray(value) < 0.5))):
+    shares = numeric(value, None, f"{loss}: {name}")
+    if not np.all((shares >= 0) & (shares < 0.5)):
         raise ValueError(f"{loss}({name}={value}): must be at least 0 and below 1/2, where labels say nothing.")
 
 
@@ -268,7 +273,8 @@ def check_coefficient(loss: str, name: str, value: Scalar) -> None:
         ...
     ValueError: RPO(coefficient=-0.5): must be finite and at least 0.
     """
-    if not bool(jnp.all((jnp.asarray(value) >= 0) & jnp.isfinite(jnp.asarray(value)))):
+    weights = numeric(value, None, f"{loss}: {name}")
+    if not np.all((weights >= 0) & np.isfinite(weights)):
         raise ValueError(f"{loss}({name}={value}): must be finite and at least 0.")
 
 
