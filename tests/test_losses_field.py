@@ -204,6 +204,21 @@ def test_dpo_has_no_minimiser_where_one_response_always_loses(world):
     assert hinge(anchor + 1000.0 * rank) == pytest.approx(hinge(anchor + ETA * rank), abs=1e-12)
 
 
+@pytest.mark.parametrize(("eta", "falls"), [(0.5, False), (2.0, True)])
+def test_a_kl_penalty_keeps_margins_finite_for_small_steps_only(world, eta, falls):
+    """Far out, sure labels still gain of order `exp(-margin / eta)`, and KL loses of order `margin exp(-margin)`."""
+    mu = world[1]
+    sure, uniform = np.triu(np.ones((A, A)), 1) + 0.5 * np.eye(A), np.full(A, -np.log(A))
+    value = population(DPO(), enumerated(sure, np.exp(mu), uniform), Terms(eta, BETA, 0.5, "win_rate"))
+
+    def penalised(margin):
+        log_pi = normalise(-margin * np.arange(A))
+        return float(value(log_pi)) + 0.01 * np.sum(np.exp(log_pi) * (log_pi - uniform))
+
+    along = [penalised(margin) for margin in (5.0, 10.0, 15.0)]
+    assert (np.diff(along) < 0).tolist() == [falls, falls]
+
+
 def flipped(P, share):
     return (1 - 2 * share) * P + share
 
