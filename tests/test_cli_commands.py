@@ -289,6 +289,16 @@ def test_the_progress_run_is_the_same_run(capsys):
     assert long(game, 10**9) and not long(game, 10**6)
 
 
+def test_an_equilibrium_that_float64_does_not_reach_takes_no_result_away(capsys, monkeypatch):
+    def stall(game):
+        raise ArithmeticError("Newton's method stalled.")
+
+    monkeypatch.setattr("nashpo.equilibria.equilibrium", stall)
+    code, out, err = run(capsys, "solve", GAME, "--tol", "1")
+    assert code == 0 and "duality gap" in out
+    assert err == "nashpo: warning: no exact equilibrium: Newton's method stalled.\n"
+
+
 def test_a_long_run_hears_ctrl_c_after_every_second_although_nobody_watches(capsys, monkeypatch):
     asked = {}
 

@@ -110,6 +110,18 @@ def test_references_of_nearly_no_mass(seed, size):
     assert certify(table, 0.5, reference, 1e-5, found)[1] < 1e-9
 
 
+def test_small_strides_arrive_where_larger_ones_stall():
+    upper = np.zeros((6, 6))
+    upper[np.triu_indices(6, 1)] = [
+        *(0.068, 0.134, -0.362, 0.5, -0.088), *(-0.457, 0.153, -0.251, -0.244), *(0.011, -0.069, 0.184), 0.332, -0.11,
+        -0.484,
+    ]  # fmt: skip
+    table, log_reference = 0.5 + upper - upper.T, np.array([0.0, 0.0, -690.0, -1.0, 0.0, -1.0])
+    found = kl_equilibrium(table, log_reference, 3e-7)
+    gap, residual = certify(table, 0.5, log_reference, 3e-7, found.log_policy)
+    assert gap < 1e-20 and residual < 1e-8
+
+
 def test_double_the_payoff_is_half_the_beta():
     score = random_table(2, 10) - 0.5
     once = kl_equilibrium(score, UNIFORM[10], 0.05).log_policy

@@ -77,7 +77,7 @@ class Certificate:
 def certify(game: Game, policy: np.ndarray) -> Certificate | None:
     """The certificate for probabilities `[X, A]`, from `nashpo.equilibrium`, which no solver takes part in.
 
-    None, with a warning, for a game too large to write out as a table.
+    None, with a warning, for a game too large to write out as a table or an equilibrium that float64 does not reach.
     """
     contexts, count = game.shape
     if contexts * count * count > LARGEST_TABLE:
@@ -85,7 +85,11 @@ def certify(game: Game, policy: np.ndarray) -> Certificate | None:
         return None
     from nashpo.equilibria import equilibrium
 
-    exact = equilibrium(game)
+    try:
+        exact = equilibrium(game)
+    except ArithmeticError as error:
+        warnings.warn(f"no exact equilibrium: {error}", stacklevel=2)
+        return None
     probs = exact.probs()
     distance = np.abs(policy - probs)
     prompt, item = np.unravel_index(int(distance.argmax()), distance.shape)

@@ -15,12 +15,14 @@ import numpy as np
 from nashpo.exact.krylov import newton_direction
 from nashpo.exact.solution import Solution, largest, log_normalise, spread_of
 
-_FACTOR = 4.0
+_FACTOR, _CAREFUL = 4.0, 1.2
 _DENSE = 64
 _SINGLE = 256
 _ABSENT = -1e8
 _STEPS = 400
 _EPS = float(np.finfo(float).eps)
+_HOPELESS = 1e-10
+"""Below this share of the payoffs' range small strides take minutes and stall as well."""
 _SMALL = 1e-6
 """Below this beta it is asked whether float64 resolves it."""
 
@@ -77,12 +79,15 @@ def _among_present(
 
 def _continuation(game: "_Newton", beta: float, tol: float) -> np.ndarray:
     """Logits at `beta`, by way of larger ones; hastily first, then exactly and in smaller strides."""
-    theta = _descend(game, beta, tol, _FACTOR, math.inf)
-    if theta is None:
-        theta = _descend(game, beta, tol, _FACTOR, 1e-12)
-    if theta is None:
-        raise ArithmeticError(f"Newton's method stalled on the way to beta={beta:g}.")
-    return theta
+    for factor, between in ((_FACTOR, math.inf), (_FACTOR, 1e-12), (_CAREFUL, 1e-12)):
+        hopeless = factor == _CAREFUL and beta < _HOPELESS * float(np.ptp(game.payoff))
+        theta = None if hopeless else _descend(game, beta, tol, factor, between)
+        if theta is not None:
+            return theta
+    raise ArithmeticError(
+        f"Newton's method stalled on the way to beta={beta:g}, too small for float64 beside these payoffs and this "
+        "reference: take a larger one, or beta=0, the maximal lottery."
+    )
 
 
 def _descend(game: "_Newton", beta: float, tol: float, factor: float, between: float) -> np.ndarray | None:
