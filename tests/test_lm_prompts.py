@@ -189,6 +189,15 @@ PAIRS = {
 }
 
 
+def test_half_a_surrogate_pair_is_named(lines, text):
+    half = r"has '\\ud800' in it, half of a surrogate pair"
+    with pytest.raises(ValueError, match=rf"line 2: the text {half}"):
+        Prompts.read(lines('{"prompt": "red"}', '{"prompt": "red \\ud800"}')).contexts(text)
+    pairs = Preferences.of([{"prompt": "red", "chosen": "blue", "rejected": "\ud800"}])
+    with pytest.raises(ValueError, match=rf"preferences\[0\]: the rejected answer: the text {half}"):
+        pairs.responses(text)
+
+
 @pytest.mark.parametrize(("row", "prompt", "chosen", "rejected"), PAIRS.values(), ids=PAIRS)
 def test_every_form_of_a_pair(lines, row, prompt, chosen, rejected):
     for pairs in (Preferences.read(lines(row)), Preferences.of(Dataset([row]))):

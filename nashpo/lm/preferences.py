@@ -88,7 +88,10 @@ class Preferences:
         columns = (self.prompts.where, self.prompts.items, self.chosen, self.rejected)
         for where, prompt, *pair in zip(*columns, strict=True):
             for name, answer in zip(("chosen", "rejected"), pair, strict=True):
-                tokens = text.answer(answer, chat=not isinstance(prompt, str))
+                try:
+                    tokens = text.answer(answer, chat=not isinstance(prompt, str))
+                except ValueError as error:
+                    raise ValueError(f"{where}: the {name} answer: {error}") from error
                 if longest is not None and len(tokens) > longest and not truncate:
                     raise ValueError(
                         f"{where}: the {name} answer has {len(tokens)} tokens, more than longest={longest}; "

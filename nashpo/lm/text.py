@@ -118,11 +118,18 @@ class Text:
     def tokens(self, text: str, special: bool = False) -> list[int]:
         """The tokens of a text; with `special` also those that the tokenizer adds at the ends.
 
+        Raises `ValueError` for half of a surrogate pair, which JSON can hold and which is no character.
+
         >>> from nashpo.lm.tiny import tiny_tokenizer
         >>> text = tiny_tokenizer(["red"])
         >>> text.tokens("red"), text.tokens("red", special=True)
         ([7], [2, 7])
         """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise ValueError(f"the text has {half!r} in it, half of a surrogate pair, which is no character.") from None
         return [int(token) for token in self.tokenizer.encode(text, add_special_tokens=special, verbose=False)]
 
     def answer(self, text: str, chat: bool = False) -> list[int]:
