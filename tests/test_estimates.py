@@ -217,6 +217,9 @@ def test_bad_input_is_refused(rng):
         bootstrap_interval(key, np.zeros(5), confidence=90)
     with pytest.raises(ValueError, match=r"values has shape \(1,\)"):
         bootstrap_interval(key, np.zeros(1))
+    with pytest.raises(ValueError, match=r"resamples=2\.5"):
+        bootstrap_interval(key, np.zeros(5), resamples=2.5)  # type: ignore[arg-type]
+    assert bootstrap_interval(3, np.arange(5.0)) == bootstrap_interval(jax.random.key(3), np.arange(5.0))
     with pytest.raises(ValueError, match="resamples=1"):
         bootstrap_interval(key, np.zeros(5), resamples=1)
     with pytest.raises(ValueError, match="has no parameters to train"):

@@ -88,6 +88,11 @@ def test_matches_are_counted_as_tables_do():
         (lambda: Comparisons.from_matches([("a", "b", "a", "Ann"), ("a", "b", "b")]), "some matches name an annotator"),
         (lambda: Comparisons.from_matches([("a", "b")]), "match 1 has 2 entries"),
         (lambda: Comparisons.from_wins(WINS).split(KEY, 1.0), "fraction=1.0"),
+        (lambda: Comparisons.from_wins(WINS).split(KEY, "x"), "fraction=x"),
+        (lambda: Comparisons.from_pairs([0], [1], shape=(1,)), r"shape=\(1,\): give how many prompts and items"),
+        (lambda: Comparisons.from_pairs([0], [1], shape=(1, "x")), r"shape=\(1, 'x'\): give how many prompts"),
+        (lambda: Comparisons.from_pairs([0], [1], shape=3), "shape=3: give how many prompts and items"),
+        (lambda: cyclic_comparisons(3.5), "length=3.5"),
         (lambda: Comparisons.from_wins(WINS).split(KEY, by="rows"), "by='rows'"),
         (lambda: Comparisons.from_wins(WINS).split(KEY, by="annotators"), "do not say who voted"),
         (lambda: Comparisons.from_wins(WINS / 3).split(KEY), "row 0 has 2.33333 of 3.33333 votes"),
@@ -459,3 +464,12 @@ def test_cycles_among_few_real_votes_are_noise(data):
         found.append([log_likelihood(model, held) for model in models])
     rewards, embedded = np.mean(found, axis=0)
     assert embedded < np.log(0.5) < rewards < np.log(0.5) + 0.02
+
+
+def test_held_out_items_that_are_not_fitted_are_refused():
+    data = Comparisons.from_wins([[0, 30], [20, 0]])
+    for held_out in (Comparisons.from_pairs([0], [2]), Comparisons.from_pairs([0], [1], prompts=1)):
+        with pytest.raises(ValueError, match=r"held_out: prompt . and item . were compared, but there are \(1, 2\)"):
+            fit_general_preference(data, KEY, held_out=held_out)
+    with pytest.raises(ValueError, match=r"fit_general_preference\(held_out\): give Comparisons"):
+        fit_general_preference(data, KEY, held_out=[[0, 1]])

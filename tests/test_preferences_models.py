@@ -183,9 +183,21 @@ def test_training_says_what_is_wrong():
     wide = RewardModel.from_module(module(2, 3))
     odd = EmbeddingModel.from_module(module(2, 3))
     gated = EmbeddingModel.from_module(module(3, 4), np.ones((1, 1)), gate=module(1, 3))
+    asked = RewardModel.from_module(module(3), np.ones((1, 1)))
+    one, two = (Comparisons.from_pairs(np.eye(2), np.eye(2)[::-1], prompts=[0, x]) for x in (0, 1))
     for make, message in (
         (lambda: fit(model, data, KEY, Training(batch=2)), "batch=2: L-BFGS needs all rows"),
         (lambda: fit(model, data, KEY, Training(steps=0)), "steps=0"),
+        (lambda: fit(model, data, KEY, Training(every=2.5)), "every=2.5: must be a whole number"),
+        (lambda: fit(model, data, KEY, Training(optimizer=optax.adam, batch=0)), "batch=0: must be at least 1"),
+        (lambda: fit(model, data, KEY, Training(patience="x")), "patience='x': must be a whole number"),
+        (lambda: fit(model, data, KEY, Training(tol="x")), "tol='x': the slope to stop at"),
+        (lambda: fit(model, data, KEY, Training(optimizer=optax.adam(0.1))), "give a function from a learning rate"),
+        (lambda: fit(model, data, KEY, Training(learning_rate="x")), "learning_rate='x': must be a positive"),
+        (lambda: fit(model, data, KEY, flip="x"), "flip=x: must be at least 0"),
+        (lambda: fit(model, data, KEY, penalty="x"), "penalty=x: the precision"),
+        (lambda: fit(model, data, KEY, held_out=[data]), r"fit\(held_out\): give Comparisons"),
+        (lambda: fit(asked, one, KEY, held_out=two), "prompt 1 has no context, there are 1"),
         (lambda: fit(model, data, KEY, flip=0.7), "flip=0.7"),
         (lambda: fit(model, data, KEY, penalty=-1), "penalty=-1"),
         (lambda: fit(linear, huge, KEY), "step 1: the loss is not finite"),
@@ -340,8 +352,13 @@ def test_groups_say_what_they_need():
         (lambda: fit_annotator_groups(data, 5, KEY), "groups=5: there are 4 annotators"),
         (lambda: fit_annotator_groups(data, 2, KEY, penalty=0.0), "penalty=0.0"),
         (lambda: fit_annotator_groups(data, 2, KEY, "firm"), "assignment='firm'"),
+        (lambda: fit_annotator_groups(data, 2, KEY, restarts=0), "restarts=0: must be at least 1"),
+        (lambda: fit_annotator_groups(data, 2, KEY, steps="x"), "steps='x': must be a whole number"),
+        (lambda: fit_annotator_groups(data, 2, KEY, tol="x"), "tol='x': the relative gain"),
         (lambda: sample_annotators(society(), KEY, annotators=0, votes=5), "annotators=0"),
         (lambda: sample_comparisons(society(), KEY, 0), "count=0"),
+        (lambda: sample_comparisons(society(), KEY, 2.5), "count=2.5"),
+        (lambda: sample_annotators(society(), KEY, annotators="x", votes=5), "annotators=x"),
     ):
         with pytest.raises(ValueError, match=message):
             make()

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import is_positive, is_whole
 
 
 def bootstrap_interval(
-    key: Key, values: Array, *, confidence: float = 0.9, resamples: int = 1000
+    key: Key | int, values: Array, *, confidence: float = 0.9, resamples: int = 1000
 ) -> tuple[float, float]:
     """The percentile bootstrap interval of the mean of independent `values` `[N]`.
 
@@ -25,11 +27,11 @@ def bootstrap_interval(
     """
     if np.ndim(values) != 1 or len(values) < 2:
         raise ValueError(f"values has shape {np.shape(values)}: an interval needs a list [N] of at least two numbers.")
-    if not 0 < confidence < 1:
+    if not is_positive(confidence) or confidence >= 1:
         raise ValueError(f"confidence={confidence}: must lie between 0 and 1, for example 0.9.")
-    if resamples < 2:
+    if not is_whole(resamples, 2):
         raise ValueError(f"resamples={resamples}: draw at least 2, better 1000.")
-    means = np.asarray(_means(key, jnp.asarray(values), jnp.arange(resamples)))
+    means = np.asarray(_means(as_key(key), jnp.asarray(values), jnp.arange(resamples)))
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

@@ -23,6 +23,17 @@ from nashpo.tables.wins import Ties
 from nashpo.typing import Key
 from nashpo.validation import validate_items
 from nashpo.validation.items import frame_items
+from nashpo.validation.numbers import is_positive, is_whole
+
+
+def _counts(shape: Any) -> tuple[int | None, int | None]:
+    """How many prompts and items there are, where that is said."""
+    if shape is None:
+        return None, None
+    pair = tuple(shape) if isinstance(shape, Sequence) else ()
+    if len(pair) != 2 or not is_whole(pair[0], 1) or not (pair[1] is None or is_whole(pair[1], 1)):
+        raise ValueError(f"shape={shape!r}: give how many prompts and items there are, (X, A); A is None for features.")
+    return pair
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +106,7 @@ class Comparisons:
             raise ValueError(
                 f"votes[{wrong[0]}] is {count[wrong[0]]:g}: a comparison has a positive, finite number of votes."
             )
-        contexts, known = shape if shape is not None else (None, None)
+        contexts, known = _counts(shape)
         where = checked_numbers("prompts", broadcast_rows("prompts", prompts, rows), contexts, "prompts")
         contexts = int(where.max()) + 1 if contexts is None else contexts
         names = None
@@ -226,7 +237,7 @@ class Comparisons:
         >>> [part.votes.tolist() for part in data.split(jax.random.key(0), 0.2)]
         [[40.0], [10.0]]
         """
-        if not 0 < fraction < 1:
+        if not (is_positive(fraction) and fraction < 1):
             raise ValueError(f"fraction={fraction}: the part held out lies between 0 and 1.")
         generator = random(key)
         if by == "votes":

@@ -62,6 +62,8 @@ def fit_general_preference(
         raise ValueError(f"blocks={blocks!r}: give at least one block of two entries, a whole number.")
     if not is_positive(temperature):
         raise ValueError(f"temperature={temperature}: must be a positive finite number.")
+    if held_out is not None:
+        _require_known(data, held_out)
     if flip and not noise:
         _require_bounded(data, flip, temperature, penalty, gate)
     contexts, items = data.shape
@@ -74,6 +76,18 @@ def fit_general_preference(
         found = fit(model, _every_pair(data), key, training, check, penalty, flip, smoothing, correction)
         embeddings = np.asarray(found.model.embeddings())
     return GeneralPreference(np.broadcast_to(embeddings, (contexts, *embeddings.shape[1:])).copy(), scale, temperature)
+
+
+def _require_known(data: Comparisons, held_out: Comparisons) -> None:
+    """Raise where the held-out comparisons are of prompts or items that no embedding is fitted for."""
+    require_comparisons(held_out, "fit_general_preference(held_out)")
+    held_out.require_items("fit_general_preference(held_out)")
+    found = (int(held_out.prompts.max()), int(max(held_out.left.max(), held_out.right.max())))
+    if found[0] >= data.shape[0] or found[1] >= (data.shape[1] or 0):
+        raise ValueError(
+            f"held_out: prompt {found[0]} and item {found[1]} were compared, but there are {data.shape} [prompts, "
+            "items] to fit; give both parts the same shape."
+        )
 
 
 def bounding_penalty(data: Comparisons, flip: float, temperature: float = 1.0) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from nashpo.oracles.base import Oracle
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.rows import require_comparisons
+from nashpo.validation.numbers import is_positive, is_whole
 
 _TIE = 1e-9
 """A win probability this close to 1/2 foretells nothing."""
@@ -81,7 +82,7 @@ def cyclic_comparisons(length: int, cycles: int = 1, votes: float = 1.0) -> Comp
     >>> data.left.tolist(), data.right.tolist(), data.shape
     ([0, 1, 2], [1, 2, 0], (1, 3))
     """
-    if length < 3 or cycles < 1:
+    if not is_whole(length, 3) or not is_whole(cycles, 1):
         raise ValueError(f"length={length} and cycles={cycles}: a cycle has at least 3 items, and there is at least 1.")
     left = np.tile(np.arange(length), cycles)
     prompts = np.repeat(np.arange(cycles), length)
@@ -146,7 +147,7 @@ def calibration(oracle: Oracle, data: Comparisons, bins: int = 10, confidence: f
     """
     from scipy.stats import beta
 
-    if bins < 1 or not 0 < confidence < 1:
+    if not is_whole(bins, 1) or not is_positive(confidence) or confidence >= 1:
         raise ValueError(f"bins={bins} and confidence={confidence}: at least one bin, and a confidence in (0, 1).")
     p, observed = _favourites(oracle, data)
     place = np.minimum((2 * bins * (p - 0.5) + 1e-9).astype(int), bins - 1)

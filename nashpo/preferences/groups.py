@@ -13,7 +13,7 @@ from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import check_noise
 from nashpo.preferences.rows import random, require_comparisons
 from nashpo.typing import Key, Scale
-from nashpo.validation.numbers import is_positive, is_whole
+from nashpo.validation.numbers import is_number, is_positive, is_whole, whole_number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,6 +89,9 @@ def fit_annotator_groups(
     if not is_positive(penalty):
         raise ValueError(f"penalty={penalty}: groups may be small, so the prior needs a positive precision.")
     check_noise(flip, smoothing)
+    restarts, steps = whole_number("restarts", restarts, 1), whole_number("steps", steps, 0)
+    if not is_number(tol, 0.0):
+        raise ValueError(f"tol={tol!r}: the relative gain to stop at is a number that is at least 0.")
     counts = annotator_wins(data)
     voted = counts.any(axis=(1, 2, 3))
     wins = corrected_wins(counts[voted], flip, smoothing)
@@ -98,7 +101,7 @@ def fit_annotator_groups(
         )
     generator = random(key)
     runs = []
-    for _ in range(max(1, restarts)):
+    for _ in range(restarts):
         start = np.eye(groups)[generator.permutation(np.arange(len(wins)) % groups)]
         runs.append(_Run.from_start(wins, start, penalty, assignment == "hard").iterate(steps, tol))
     best = max(runs, key=lambda run: run.objectives[-1])

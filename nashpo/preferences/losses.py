@@ -2,10 +2,9 @@
 
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from nashpo.logspace import namespace
 from nashpo.typing import Array
+from nashpo.validation.numbers import is_number
 
 Correction: TypeAlias = Literal["loss", "likelihood"]
 """What is corrected for flipped votes: the loss of every vote, or the probabilities of the model."""
@@ -57,7 +56,7 @@ def check_noise(flip: float, smoothing: float) -> None:
     ValueError: flip=0.5: must be at least 0 and below 1/2, where votes say nothing.
     """
     for name, value in (("flip", flip), ("smoothing", smoothing)):
-        if not (np.ndim(value) == 0 and 0 <= value < 0.5):
+        if not (is_number(value, 0.0, 0.5) and value < 0.5):
             raise ValueError(f"{name}={value}: must be at least 0 and below 1/2, where votes say nothing.")
     if flip and smoothing:
         raise ValueError(f"flip={flip} and smoothing={smoothing}: choose one of the two against wrong votes.")
@@ -71,7 +70,7 @@ def check_penalty(penalty: float) -> None:
         ...
     ValueError: penalty=-1.0: the precision of the prior is a finite number that is at least 0.
     """
-    if not (np.ndim(penalty) == 0 and np.isfinite(penalty) and penalty >= 0):
+    if not is_number(penalty, 0.0):
         raise ValueError(f"penalty={penalty}: the precision of the prior is a finite number that is at least 0.")
 
 

@@ -8,6 +8,7 @@ from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import check_noise
 from nashpo.preferences.rows import random
 from nashpo.typing import Key
+from nashpo.validation.numbers import is_whole
 
 
 def sample_comparisons(
@@ -51,7 +52,7 @@ def sample_annotators(
     ([8.0, 8.0, 8.0, 8.0], True)
     """
     check_noise(flip, 0.0)
-    if annotators < 1:
+    if not is_whole(annotators, 1):
         raise ValueError(f"annotators={annotators}: at least one has to vote.")
     generator = random(key)
     tables = [_probabilities(group) for group in mixture.annotators]
@@ -74,7 +75,7 @@ def _drawn(
     tables: np.ndarray, generator: np.random.Generator, count: int, flip: float, annotator: int | None
 ) -> Comparisons:
     contexts, items, _ = tables.shape
-    if count < 1 or items < 2:
+    if not is_whole(count, 1) or items < 2:
         raise ValueError(f"count={count} of {items} items: at least one comparison of at least two items is drawn.")
     left, right = np.triu_indices(items, 1)
     drawn = generator.multinomial(count, np.full(contexts * len(left), 1 / (contexts * len(left))))

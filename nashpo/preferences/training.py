@@ -15,6 +15,7 @@ from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import Correction, check_correction, check_penalty, targets
 from nashpo.preferences.rows import as_key, require_comparisons
 from nashpo.typing import Array, Key, Scalar
+from nashpo.validation.numbers import is_number, is_positive, whole_number
 
 
 class Scored(Protocol):
@@ -114,15 +115,17 @@ def fit(
     check_penalty(penalty)
     if training.batch is not None and training.optimizer is None:
         raise ValueError(f"batch={training.batch}: L-BFGS needs all rows at once; give an optimizer, as optax.adam.")
-    if training.steps < 1 or training.every < 1:
-        raise ValueError(f"steps={training.steps} and every={training.every}: both must be at least 1.")
+    _check_training(training)
     like = jnp.asarray(jax.tree.leaves(model.params)[0]).dtype
     labels = (0.0, smoothing) if noise else (flip, smoothing)
     rows = _rows(data, like, *labels)
-    tried = np.unique([*range(min(3, len(data))), int(np.argmax(data.prompts))])
-    model.scores(*(part[tried] for part in rows[:3]))  # a network refuses what does not fit where nothing is traced
+    _try(model, data, rows)
     total = float(np.sum(data.votes))
-    check = None if held_out is None else _rows(held_out, like, *labels)
+    check = None
+    if held_out is not None:
+        require_comparisons(held_out, "fit(held_out)")
+        check = _rows(held_out, like, *labels)
+        _try(model, held_out, check)
     optimizer = training.optimizer or _lbfgs
     carry = _start(model, training.learning_rate, optimizer)
     best, seen, losses, worse, done = model.params, [], [], 0, 0
@@ -157,6 +160,27 @@ def fit(
             break
     converged = done < training.steps or bool(training.optimizer is None and slopes[-1] < training.tol)
     return Fitted(model.with_params(best), np.concatenate(losses), np.array(seen), converged)
+
+
+def _check_training(training: Training) -> None:
+    """Refuse counts that are no counts, and what is no optimizer."""
+    if training.optimizer is not None and not callable(training.optimizer):
+        kind = type(training.optimizer).__name__
+        raise ValueError(f"optimizer={kind}: give a function from a learning rate to an optimizer, as optax.adam.")
+    if not callable(training.learning_rate) and not is_positive(training.learning_rate):
+        raise ValueError(f"learning_rate={training.learning_rate!r}: must be a positive finite number or a schedule.")
+    counts = {"steps": training.steps, "every": training.every, "batch": training.batch, "patience": training.patience}
+    for name, count in counts.items():
+        if count is not None or name in ("steps", "every"):
+            whole_number(name, count, 1)
+    if not is_number(training.tol, 0.0):
+        raise ValueError(f"tol={training.tol!r}: the slope to stop at is a number that is at least 0.")
+
+
+def _try(model: Any, data: Comparisons, rows: tuple[Array, ...]) -> None:
+    """Score a few rows where nothing is traced, so that a network refuses what does not fit."""
+    tried = np.unique([*range(min(3, len(data))), int(np.argmax(data.prompts))])
+    model.scores(*(part[tried] for part in rows[:3]))
 
 
 def _rows(data: Comparisons, dtype: Any, flip: float, smoothing: float) -> tuple[Array, ...]:
