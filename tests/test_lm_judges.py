@@ -8,12 +8,14 @@ import os
 import signal
 import sqlite3
 import threading
+import types
 
 import numpy as np
 import pytest
 
 from nashpo.lm.judges import Cached, Ensemble, Function, JudgeError, Remote, Retried, RewardFunction, matrix
 from nashpo.lm.judges.base import Questions, identity_of
+from nashpo.lm.oracle import TextOracle
 
 PROMPT = "Say something."
 BEATS = {("rock", "scissors"), ("scissors", "paper"), ("paper", "rock")}
@@ -369,6 +371,15 @@ class TestCached:
         cached.compare(["p"] * 51, [f"{i}" for i in range(51)], ["x"] * 51)
         assert (cached.hits, cached.misses) == (51, 0)
 
+    def test_what_the_first_process_lacks_is_judged_by_all(self, tmp_path, monkeypatch):
+        """A model that is spread over processes is read by all of them, or all of them wait."""
+        judge = Counting()
+        for _ in range(2):
+            cached = Cached(judge, tmp_path, identity="wins")
+            assert cached.compare(["p"], ["rock"], ["scissors"]).tolist() == [1.0]
+            monkeypatch.setattr("nashpo.lm.judges.cached.agreed", lambda values: np.full_like(values, math.nan))
+        assert len(judge.asked) == 2 and (cached.hits, cached.misses) == (0, 1)
+
     def test_another_kind_of_file(self, tmp_path):
         (tmp_path / "verdicts.sqlite").write_text("not a database" * 100)
         with pytest.raises(ValueError, match=r"verdicts\.sqlite: cannot be used as a store of verdicts"):
@@ -551,3 +562,22 @@ class TestRemote:
     def test_numbers_out_of_range(self, options, message):
         with pytest.raises(ValueError, match=message):
             Remote("http://127.0.0.1/", **options)
+
+
+class TestTextOracle:
+    """Of several processes the judge of the first one counts, its failure too."""
+
+    def ask(self, judge):
+        letters = types.SimpleNamespace(end=(3,), decode=lambda tokens: "".join("abc"[token] for token in tokens))
+        return TextOracle(judge, ["p"], letters).compare(None, [0], np.array([[[0, 3]]]), np.array([[[1, 3]]]))
+
+    def test_the_judge_of_the_first_process_fails(self, monkeypatch):
+        monkeypatch.setattr("nashpo.lm.oracle.agreed", lambda values: np.full_like(values, math.nan))
+        with pytest.raises(JudgeError, match="the judge of the first process failed"):
+            self.ask(Counting(lambda *columns: [0.75]))
+
+    def test_the_judge_of_another_process_fails(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr("nashpo.lm.oracle.agreed", lambda values: asked.append(values) or np.full_like(values, 0.5))
+        assert self.ask(Counting(lambda *columns: [math.nan])).tolist() == [[0.5]]
+        assert np.isnan(asked[0]).all()

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from nashpo.lm.host import agreed, on_host
-from nashpo.lm.judges.base import Questions, checked, name_of
+from nashpo.lm.judges.base import JudgeError, Questions, checked, name_of
 from nashpo.lm.sequences import finished
 from nashpo.typing import Array, Key, Scale
 
@@ -67,8 +67,23 @@ class TextOracle:
         return tuple(TextOracle(judge, self.prompts, self.text, self.unfinished_penalty) for judge in judges)
 
     def compare(self, key: Key | None, prompts: Array, left: Array, right: Array) -> np.ndarray:
-        """The payoff `[B, K]` of responses `left[b, k]` against `right[b, k]` to prompt `prompts[b]`."""
+        """The payoff `[B, K]` of responses `left[b, k]` against `right[b, k]` to prompt `prompts[b]`.
+
+        Raises what the judge raises, in every process if it is that of the first one.
+        """
         prompts, left, right = (np.asarray(on_host(part)) for part in (prompts, left, right))
+        failure, payoffs = None, np.full(left.shape[:2], np.nan)
+        try:
+            payoffs = self._judged(prompts, left, right)
+        except Exception as error:  # the other processes wait for an answer
+            failure = error
+        payoffs = agreed(payoffs)
+        if np.isnan(payoffs).any():
+            raise failure or JudgeError("the judge of the first process failed.")
+        return payoffs
+
+    def _judged(self, prompts: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """`compare` by this process."""
         shape = left.shape[:2]
         texts: dict[bytes, str] = {}
         sides = [[self._text(row, texts) for row in side.reshape(-1, side.shape[-1])] for side in (left, right)]
@@ -78,7 +93,7 @@ class TextOracle:
         if self.unfinished_penalty:
             gap = self.finished(left).astype(float) - self.finished(right)
             payoffs = np.clip(payoffs + self.unfinished_penalty * gap.reshape(-1), 0.0, 1.0)
-        return agreed(payoffs.reshape(shape))
+        return payoffs.reshape(shape)
 
     def finished(self, responses: Array) -> np.ndarray:
         """Whether each response `[..., T]` ends with an end token."""

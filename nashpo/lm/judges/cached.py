@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nashpo.files import why
+from nashpo.lm.host import agreed
 from nashpo.lm.judges.base import Judge, Questions, checked, digest_of, identity_of, name_of, written
 from nashpo.lm.text import Prompt
 
@@ -74,7 +75,7 @@ class Cached:
             digest_of(self._identity, written(prompt), *pair)
             for prompt, *pair in zip(asked.prompts, asked.left, asked.right, strict=True)
         ]
-        found = self._known(names)
+        found = self._agreed(names)
         missing = [i for i, name in enumerate(names) if name not in found]
         with self._lock:
             self.hits += len(names) - len(missing)
@@ -93,6 +94,14 @@ class Cached:
     def identity(self) -> str:
         """The judge's."""
         return self._identity
+
+    def _agreed(self, names: list[bytes]) -> dict[bytes, float]:
+        """What the first of several processes finds on the disk: those who share a model must read the same texts."""
+        kept = self._known(names)
+        if not names:
+            return kept
+        known = agreed(np.array([kept.get(name, np.nan) for name in names]))
+        return {name: p for name, p in zip(names, known.tolist(), strict=True) if not np.isnan(p)}
 
     def _known(self, names: list[bytes]) -> dict[bytes, float]:
         """The verdicts that are on the disk."""
