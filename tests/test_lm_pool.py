@@ -1,6 +1,7 @@
 """Arithmetic averages of language models: their law, what they keep, and what they share."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from nashpo.lm.decoder import Decoder, LoRA, init_params
+from nashpo.lm.exporting import export
+from nashpo.lm.files import save
 from nashpo.lm.filters import Decoding
 from nashpo.lm.model import LanguageModel
 from nashpo.lm.pool import Pool
@@ -98,3 +101,14 @@ def test_members_share_everything_but_parameters_and_none_is_copied(policies):
 def test_room_for_one_is_no_average(policies):
     with pytest.raises(ValueError, match="capacity=1: an average has room for a whole number of policies, at least 2"):
         Pool.empty(policies[0], 1)
+
+
+def test_a_mixture_is_replaced_by_one_that_is_complete_and_kept_if_there_is_none(policies, tmp_path):
+    source = save(tmp_path / "source", DECODER, policies[0].base)
+    folder = export(pooled(policies[:3]), tmp_path / "trained", source)
+    with pytest.raises(ValueError, match='export "adapter" or "merged"'):
+        export(pooled(policies[:2]), folder, source, "full")
+    assert len(json.loads((folder / "mixture.json").read_text())["weights"]) == 3
+    assert len(list(folder.glob("policy*/adapter_model.safetensors"))) == 3
+    export(pooled(policies[:2]), folder, source)
+    assert sorted(path.name for path in folder.iterdir()) == ["mixture.json", "policy0", "policy1"]

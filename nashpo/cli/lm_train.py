@@ -204,7 +204,7 @@ def _show(screen: "Screen", setup: "Setup", trained: "Trained") -> None:
 
 def _loaded_by(folder: Path, peft: str) -> str:
     """Who loads what was exported."""
-    from nashpo.lm.exporting import MIXTURE
+    from nashpo.lm.files.folders import MIXTURE
 
     if not (folder / MIXTURE).is_file():
         return f"transformers loads {folder}{peft}"

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.lm.exporting import MIXTURE
 from nashpo.lm.files import load, load_adapter
+from nashpo.lm.files.folders import MIXTURE
 from nashpo.lm.filters import Decoding
 from nashpo.lm.host import on_host
 from nashpo.lm.model import LanguageModel

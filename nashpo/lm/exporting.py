@@ -3,17 +3,14 @@
 import dataclasses
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 
 from nashpo.lm.files import save, save_adapter
-from nashpo.lm.files.folders import write_folder
+from nashpo.lm.files.folders import MIXTURE, write_folder
 from nashpo.lm.host import first, on_host, wait
-
-MIXTURE = "mixture.json"
 
 How = Literal["auto", "adapter", "merged", "full"]
 
@@ -90,6 +87,4 @@ def _write_mixture(policy: Any, folder: str | os.PathLike[str], source: str | os
             _write(policy.member(number), room / f"policy{place}", source, how)
         (room / MIXTURE).write_text(json.dumps({"weights": weights}, indent=1) + "\n", encoding="utf-8")
 
-    if Path(folder, MIXTURE).is_file():
-        shutil.rmtree(folder)
     return write_folder(folder, fill)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from nashpo.files import why
 
-MARKS = ("config.json", "adapter_config.json")
+MIXTURE = "mixture.json"
+"""The weights of the models in a folder of several."""
+
+MARKS = ("config.json", "adapter_config.json", MIXTURE)
 """What makes a folder one that was written here, or by programs like this one."""
 
 ALONG = (
