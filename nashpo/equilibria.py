@@ -178,8 +178,8 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None, tol: 
     first = None if start is None else np.asarray(as_policy(start).log_probs(), np.float64)
     if first is not None and first.shape not in ((1, game.shape[1]), tuple(game.shape)):
         raise ValueError(f"start has shape {first.shape}, the game [prompts, responses] = {tuple(game.shape)}.")
-    if not 0 <= tol < np.inf:
-        raise ValueError(f"tol={tol}: the duality gap to reach must be a finite number that is at least 0.")
+    if not is_number(tol, 0):
+        raise ValueError(f"tol={tol!r}: the duality gap to reach must be a finite number that is at least 0.")
     return _solve(_Tables.of(game), beta, method, first, tol)
 
 

@@ -11,14 +11,14 @@ import numpy as np
 from jax.core import Tracer
 
 from nashpo.logspace import log_softmax
-from nashpo.oracles.base import VALUE, EnumerableOracle, Oracle
+from nashpo.oracles.base import VALUE, EnumerableOracle, Oracle, require_oracles
 from nashpo.oracles.table import Table
 from nashpo.policies.base import EnumerablePolicy, Policy, enumerable, listed_shape
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Scale
 from nashpo.validation import validate, validate_distribution, validate_items
-from nashpo.validation.items import frame_items
+from nashpo.validation.items import check_labels, frame_items
 from nashpo.validation.wording import numeric
 
 
@@ -89,6 +89,7 @@ class Game:
         >>> Game.from_oracle(Table(np.full((2, 3, 3), 0.5)), beta=0.1).shape
         (2, 3)
         """
+        require_oracles([oracle], "from_oracle")
         check = getattr(oracle, "check", None)
         if check is not None and not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(oracle)):
             check()
@@ -221,7 +222,9 @@ def _float_type(oracle: Any) -> np.dtype:
 def _check_beta(beta: Scalar) -> None:
     if isinstance(beta, Tracer):
         return
-    if isinstance(beta, int | float):
+    if isinstance(beta, bool):
+        good = False
+    elif isinstance(beta, int | float):
         good = 0 <= beta < math.inf
     else:
         real = isinstance(beta, np.ndarray | np.generic | jax.Array) and not jnp.iscomplexobj(beta)
@@ -238,6 +241,7 @@ def _reference_logits(reference: Array, shape: tuple[int, int], items: Sequence[
 
 
 def _prompt_weights(prompts: Array, contexts: int) -> np.ndarray:
+    check_labels(prompts, None, "prompts")
     weights = numeric(prompts, None, "prompts").astype(float)
     if weights.shape != (contexts,):
         raise ValueError(f"prompts has shape {weights.shape}: give one weight for each of the {contexts} prompts.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -252,8 +252,13 @@ def _tables(oracle: Mixture | np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """The groups' tables, `[G, X, A, A]` in float64."""
     if isinstance(oracle, Mixture):
         tables = [np.asarray(group.table()) for group in oracle.annotators]
-    else:
+    elif isinstance(oracle, Iterable):
         tables = [validate(table) for table in oracle]
+    else:
+        raise ValueError(
+            f"maxmin_game takes a Mixture or the tables of several groups, not a {type(oracle).__name__}: for a game "
+            "of a Mixture give game.oracle."
+        )
     shapes = {table.shape for table in tables}
     if len(shapes) != 1:
         raise ValueError(f"the groups' tables have shapes {sorted(shapes)}: give at least one, all of the same shape.")

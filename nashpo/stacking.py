@@ -1,11 +1,11 @@
 """Several games as one, padded so that nothing changes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from nashpo.game import Game
+from nashpo.game import Game, check_game
 from nashpo.logspace import LOG_ZERO
 from nashpo.oracles.table import Table
 from nashpo.policies.tabular import Tabular
@@ -24,9 +24,11 @@ def stack(games: Sequence[Game]) -> Game:
     >>> stack([small, large]).shape
     (2, 3)
     """
-    games = list(games)
+    games = list(games) if isinstance(games, Iterable) else [games]
     if not games:
         raise ValueError("stack([]): give at least one game.")
+    for game in games:
+        check_game(game, "stack")
     scales, betas = {g.scale for g in games}, {float(g.beta) for g in games}
     if len(scales) > 1 or len(betas) > 1:
         raise ValueError(f"stack: games must agree in scale and beta; these have {sorted(scales)} and {sorted(betas)}.")

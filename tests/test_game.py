@@ -7,7 +7,7 @@ import pytest
 from cases import REFERENCE, random_table
 
 import nashpo
-from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Table
+from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Noisy, Table
 from nashpo.policies import Tabular
 
 
@@ -127,6 +127,8 @@ def test_only_games_of_a_kind_are_stacked():
         nashpo.stack([nashpo.Game.from_table(GOOD, beta=0.1), nashpo.Game.from_table(GOOD, beta=0.2)])
     with pytest.raises(ValueError, match="at least one game"):
         nashpo.stack([])
+    with pytest.raises(ValueError, match="stack takes a Game, not a list"):
+        nashpo.stack([GOOD])
 
 
 def test_a_tabular_policy_evaluates_and_samples():
@@ -175,6 +177,11 @@ def test_oracles_of_whole_numbers_are_played_in_floats(oracle):
         (BradleyTerry(np.ones((1, 2)), scale="Probability"), "scale is 'Probability'"),
         (Mixture((Table(np.full((1, 2, 2), 0.5)),), [1.0]), "Mixture.of"),
         (Mixture((), np.ones(0)), "Mixture.of"),
+        (Mixture((np.full((1, 2, 2), 0.5),), np.ones(1)), "Mixture takes oracles, not a ndarray"),  # type: ignore[arg-type]
+        (Noisy(np.full((1, 2, 2), 0.5)), "Noisy takes oracles, not a ndarray"),  # type: ignore[arg-type]
+        (Noisy(Table(np.full((1, 2, 2), 0.5)), votes="many"), "votes must be a full array of real numbers"),  # type: ignore[arg-type]
+        (np.full((2, 2), 0.5), "from_oracle takes oracles, not a ndarray"),
+        (BradleyTerry([[0.0, 1.0]]), "rewards must be an array"),  # type: ignore[arg-type]
     ],
 )
 def test_an_oracle_that_is_none_is_refused(oracle, message):

@@ -123,6 +123,7 @@ def test_groups_of_scores_are_at_most_zero(rng):
         (lambda: maxmin_game([np.full((2, 2), 0.5), np.full((3, 3), 0.5)]), "all of the same shape"),
         (lambda: maxmin_game([[[0.5, 0.9], [0.3, 0.5]]]), "sum"),
         (lambda: maxmin_game([]), "at least one"),
+        (lambda: maxmin_game(0.5), "not a float: for a game"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_groups_are_refused(build, sentence):

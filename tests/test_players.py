@@ -163,6 +163,11 @@ def test_among_pairs_a_vanishing_regret_makes_the_average_an_equilibrium():
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), [["a", "b"]] * 3), "a profile must be a full array"),  # type: ignore[arg-type]
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), np.full((2, 2), 0.5)), r"profile has shape \(2, 1, 2\)"),
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), np.full((3, 2), 0.6)), "each summing to 1"),
+        (lambda: PairwiseGame.among(np.full((2, 2), 0.5), 2), "PairwiseGame.among takes a Game, not a ndarray"),  # type: ignore[arg-type]
+        (
+            lambda: play(nashpo.Game.from_table(np.full((2, 2), 0.5)), eta=1.0, steps=5),
+            "a game of n players, not a Game",
+        ),  # type: ignore[arg-type]
         (lambda: play(TensorGame.from_rewards([0.0, 1.0], 3), eta=0.0, steps=5), "eta must be positive"),
         (lambda: play(TensorGame.from_rewards([0.0, 1.0], 3), eta=np.inf, steps=5), "eta must be positive and finite"),
         (lambda: play(TensorGame.from_rewards([0.0, 1.0], 3), eta=1.0, steps=2.5), "and steps a whole number"),  # type: ignore[arg-type]

@@ -301,6 +301,12 @@ def test_numbers_are_single_precision_where_the_tables_are():
         ({"steps": 2.5}, "steps=2.5"),
         ({"steps": 2**30 + 1}, "steps=1073741825: must be at most 1073741824"),
         ({"memory": 0}, "memory=0"),
+        ({"games": {1: game(1), "1": game(2)}}, "two games are called '1'"),
+        ({"rules": {1: EGPO(0.1), "1": EGPO(0.2)}}, "two rules are called '1'"),
+        ({"tol": "small"}, "tol='small'"),
+        ({"betas": ["a"]}, "betas must be a full array of real numbers"),
+        ({"devices": []}, r"devices=\[\]: give a list of at least one"),
+        ({"devices": "cpu"}, "devices='cpu': give a list of at least one"),
         ({"learner": Exact(), "rules": FictitiousPlay()}, "takes no learner"),
     ],
 )
@@ -336,8 +342,8 @@ print("equal")
 
 def test_eight_devices_give_the_numbers_of_one():
     tests = str(Path(__file__).parent)
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_ENABLE_X64": "1"}
-    environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, "-c", EIGHT.format(tests=tests)], env=environment, capture_output=True, text=True, check=False

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,6 +128,7 @@ def test_scores_must_be_skew_symmetric():
         (["a"], r"1 item names for 2 actions"),
         (["a", 3], r"item 1 is 3: item names must be strings"),
         ("ab", r"items is the string 'ab'"),
+        (3, r"items is 3: pass a sequence"),
     ],
 )
 def test_bad_names(items, sentence):
@@ -230,3 +232,30 @@ def test_labels_in_another_order_than_the_items_are_refused():
         nashpo.Game.from_table(frame, reference=reference)
     kept = nashpo.Game.from_table(frame, reference=reference[names])
     np.testing.assert_allclose(kept.reference.probs(), [[0.3, 0.5, 0.2]])
+
+
+def test_numbers_that_are_labelled_as_those_of_others_are_refused():
+    names, P = ["tea", "milk", "rum"], [[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]]
+    shares = [0.5, 0.3, 0.2]
+    foreign = r"the labels of reference are \['tea', 'milk', 'gin'\], the items \['tea', 'milk', 'rum'\]: give numbers"
+    turned = xarray.DataArray([shares], dims=("prompt", "item"), coords={"item": names[::-1]})
+    for reference, sentence in (
+        (pd.Series(shares, ["tea", "milk", "gin"]), foreign),
+        (pd.DataFrame([shares], columns=["tea", "milk", "gin"]), foreign),
+        (turned, r"the labels of reference are in the order \['rum', 'milk', 'tea'\]"),
+        (pd.Series(shares, [2, 0, 1]), r"the labels of reference are in the order \[2, 0, 1\]: sort them"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            nashpo.Game.from_table(P, items=names, reference=reference)
+    for kept in (
+        pd.Series(shares),
+        pd.Series(shares, [1, 2, 3]),
+        pd.Series(shares, names),
+        turned[:, ::-1] * 0 + [shares],
+    ):
+        np.testing.assert_allclose(nashpo.Game.from_table(P, items=names, reference=kept).reference.probs(), [shares])
+    with pytest.raises(ValueError, match=r"the labels of reference are in the order \['20', '10'\]"):
+        nashpo.Game.from_table(np.full((2, 2), 0.5), items=["10", "20"], reference=pd.Series([0.5, 0.5], [20, 10]))
+    for wrong in ({"prompts": pd.Series([0.2, 0.8], [1, 0])}, {"reference": pd.DataFrame([shares] * 2, [1, 0])}):
+        with pytest.raises(ValueError, match=r"are in the order \[1, 0\]: sort them"):
+            nashpo.Game.from_table([P, P], **wrong)

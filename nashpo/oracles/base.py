@@ -4,6 +4,7 @@ A payoff is a win probability (`scale = "probability"`, `P + P^T = 1`, value of 
 log-odds (`scale = "score"`, `S + S^T = 0`, value 0). The scale is part of an oracle's type.
 """
 
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -48,6 +49,22 @@ class EnumerableOracle(Oracle, Protocol):
     def shape(self) -> tuple[int, int]:
         """`(X, A)`."""
         ...
+
+
+def require_oracles(oracles: Iterable[Any], what: str) -> None:
+    """Raise `ValueError` for what compares no responses, a bare table for example.
+
+    >>> require_oracles([np.full((1, 2, 2), 0.5)], "Noisy")
+    Traceback (most recent call last):
+        ...
+    ValueError: Noisy takes oracles, not a ndarray: make one with Table(P[None]), or take the oracle of a game.
+    """
+    wrong = next((oracle for oracle in oracles if not hasattr(oracle, "compare")), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{what} takes oracles, not a {type(wrong).__name__}: make one with Table(P[None]), or take the oracle of "
+            "a game."
+        )
 
 
 class Enumerable:

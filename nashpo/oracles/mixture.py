@@ -2,13 +2,13 @@
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
-from nashpo.oracles.base import Enumerable, EnumerableOracle
+from nashpo.oracles.base import Enumerable, EnumerableOracle, require_oracles
 from nashpo.struct import record
 from nashpo.typing import Array, Key, Scale
 from nashpo.validation import validate_distribution
@@ -46,7 +46,8 @@ class Mixture(Enumerable):
         >>> Mixture.of(tables, weights=[0.75, 0.25]).win_rates(np.array([[0.0, 1.0]])).tolist()
         [[0.625, 0.5]]
         """
-        annotators = tuple(annotators)
+        annotators = tuple(annotators) if isinstance(annotators, Iterable) else (annotators,)
+        require_oracles(annotators, "Mixture.of")
         if not annotators:
             raise ValueError("Mixture.of([]): give at least one annotator.")
         if weights is None:
@@ -89,6 +90,7 @@ class Mixture(Enumerable):
         """Raise `ValueError` for annotators that do not fit together, or that no game can be made of."""
         if not self.annotators or not isinstance(self.weights, np.ndarray | jax.Array):
             raise ValueError("Mixture needs annotators and an array of weights: Mixture.of(annotators, weights).")
+        require_oracles(self.annotators, "Mixture")
         _ = self.shape, self.scale
         if not isinstance(self.weights, Tracer):
             validate_distribution(self.weights, "weights", (len(self.annotators),), allow_zero=True)

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.logspace import matvec, namespace
-from nashpo.oracles.base import Enumerable, EnumerableOracle
+from nashpo.oracles.base import Enumerable, EnumerableOracle, require_oracles
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar, Scale
+from nashpo.validation.wording import numeric
 
 
 @record
@@ -64,8 +65,9 @@ class Noisy(Enumerable):
 
     def check(self) -> None:
         """Raise `ValueError` for votes, flips or an oracle that no game can be made of."""
+        require_oracles([self.oracle], "Noisy")
         _ = self.scale
-        votes, flip = np.asarray(self.votes, float), np.asarray(self.flip, float)
+        votes, flip = numeric(self.votes, None, "votes"), numeric(self.flip, None, "flip")
         if not np.all((votes >= 1) & (votes == np.floor(votes)) & np.isfinite(votes)):
             raise ValueError(f"votes={self.votes}: every comparison needs a whole number of votes, at least 1.")
         if not np.all((flip >= 0) & (flip < 0.5)):

@@ -76,6 +76,8 @@ a prior above 0.
 
     def check(self) -> None:
         """Raise `ValueError` for rewards that no game can be made of."""
+        if not hasattr(self.rewards, "shape"):
+            raise ValueError("rewards must be an array [prompts, responses], of NumPy or JAX.")
         wrong = np.argwhere(~np.isfinite(numeric(self.rewards, None, "rewards")))
         if len(wrong):
             entry = tuple(wrong[0])

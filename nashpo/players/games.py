@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from nashpo.game import Game
+from nashpo.game import Game, check_game
 from nashpo.logspace import namespace
 from nashpo.oracles.base import EnumerableOracle
 from nashpo.oracles.mixture import Mixture
@@ -104,8 +104,12 @@ class PairwiseGame(Meetings):
     def among(cls, game: Game, players: int | None = None, weights: Array | None = None) -> "PairwiseGame":
         """The game of `players` players, each against the average of the others, or against `weights` `[n, n]`.
 
+        A weight on the diagonal is a meeting with a copy of the player's present policy, which stays where it is when
+        the player deviates.
+
         Raises `ValueError` for fewer than two players or weights whose rows do not sum to one.
         """
+        check_game(game, "PairwiseGame.among")
         return cls(game, meeting_weights(players, weights))
 
     def payoffs(self, profile: Array) -> Array:

@@ -38,6 +38,11 @@ def play(game: PlayerGame, *, eta: Scalar, steps: int, starts: Array | Tabular |
     >>> bool(epsilon_nash(shares, result.profile) < 1e-6)
     True
     """
+    if not hasattr(game, "payoffs"):
+        raise ValueError(
+            f"play takes a game of n players, not a {type(game).__name__}: make one with PairwiseGame.among(game, "
+            "players=n)."
+        )
     if not is_positive(eta) or not is_whole(steps, 1):
         raise ValueError(
             f"play(eta={eta}, steps={steps}): eta must be positive and finite, and steps a whole number, at least 1."

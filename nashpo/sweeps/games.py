@@ -1,7 +1,7 @@
 """The games of a sweep: names, and batches of games that one program can hold."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from nashpo.game import Game, check_enumerable
 from nashpo.oracles.table import Table
 from nashpo.policies.tabular import Tabular
 from nashpo.stacking import pad
+from nashpo.validation.wording import numeric
 
 
 class Batch(NamedTuple):
@@ -34,6 +35,7 @@ def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, 
     if not isinstance(games, Mapping):
         games = {f"game {place}": game for place, game in enumerate(games)}
     named = {str(name): game for name, game in games.items()}
+    check_names(named, games, "games")
     if not named:
         raise ValueError("sweep: give at least one game.")
     wrong = next((name for name, game in named.items() if not isinstance(game, Game)), None)
@@ -44,6 +46,20 @@ def named_games(games: Game | Sequence[Game] | Mapping[str, Game]) -> dict[str, 
     for name, game in named.items():
         check_enumerable(game, f"sweep: {name!r}", "run solve once for every setting")
     return {name: _tabulated(game) for name, game in named.items()}
+
+
+def check_names(named: Collection[str], given: Collection[Any], what: str) -> None:
+    """Raise `ValueError` where two names of a mapping are one as text.
+
+    >>> check_names(["1"], [1, "1"], "games")
+    Traceback (most recent call last):
+        ...
+    ValueError: sweep: two games are called '1': give every one a name of its own.
+    """
+    if len(named) < len(given):
+        names = list(map(str, given))
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"sweep: two {what} are called {twice!r}: give every one a name of its own.")
 
 
 def _tabulated(game: Game) -> Game:
@@ -64,7 +80,7 @@ def swept_betas(games: Sequence[Game], betas: Any) -> np.ndarray | None:
             raise ValueError("sweep: games with an array for beta must all have the same; or give betas=[...].")
         betas = own[0]
     values = np.asarray(betas)
-    values = values if jnp.issubdtype(values.dtype, jnp.floating) else np.asarray(betas, float)
+    values = values if jnp.issubdtype(values.dtype, jnp.floating) else numeric(betas, None, "betas")
     if values.ndim != 1 or len(values) == 0 or not np.all((values >= 0) & np.isfinite(values)):
         raise ValueError(f"betas={betas}: give a list of finite numbers that are at least 0.")
     return values

@@ -1,6 +1,7 @@
 """Games times settings times seeds, in one compiled program a rule."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_origin
@@ -19,12 +20,13 @@ from nashpo.signature import annotations
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.sweeps.blocks import Plan, run_grid
-from nashpo.sweeps.games import batches, named_games, swept_betas
+from nashpo.sweeps.games import batches, check_names, named_games, swept_betas
 from nashpo.sweeps.labels import Runs, joined, labelled
 from nashpo.sweeps.program import Length, Setting, random_logits
 from nashpo.sweeps.result import Sweep
 from nashpo.sweeps.settings import grid
 from nashpo.typing import Array
+from nashpo.validation.numbers import is_number, is_positive
 
 Rules = UpdateRule | Solver | Sequence[UpdateRule | Solver] | Mapping[str, UpdateRule | Solver]
 
@@ -69,14 +71,16 @@ def sweep(
     {'solver': 1, 'game': 1, 'beta': 2, 'eta': 2, 'seed': 1}
     """
     steps, every = step_counts(steps, every)
-    if tol is not None and not tol >= 0:
-        raise ValueError(f"tol={tol}: the duality gap to stop at must be at least 0.")
-    if not memory > 0:
+    if tol is not None and not (is_number(tol, 0) or tol == math.inf):
+        raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
+    if not is_positive(memory):
         raise ValueError(f"memory={memory}: give a number of bytes above 0.")
     named, solvers = named_games(games), _named_rules(rules, learner)
     betas = swept_betas(list(named.values()), betas)
     numbers = _seeds(seeds)
     places = jax.local_devices() if devices is None else list(devices)
+    if not places or not all(isinstance(place, jax.Device) for place in places):
+        raise ValueError(f"devices={devices!r}: give a list of at least one of jax.devices().")
     stacked = batches(list(named.values()))
     starts = _references(games) if starts is None and learner is not None else starts
     begins = [_starts(starts, numbers, batch.games) for batch in stacked]
@@ -111,6 +115,7 @@ def _named_rules(rules: Any, learner: Learner | None) -> dict[str, Any]:
         rules = names
     if not rules:
         raise ValueError("sweep: give at least one rule.")
+    check_names({str(name) for name in rules}, rules, "rules")
     return {str(name): as_solver(_arrays(rule), _arrays(learner)) for name, rule in rules.items()}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nashpo.validation.items import check_order
+from nashpo.validation.items import check_labels
 from nashpo.validation.wording import TOLERANCE, cell, numeric
 
 
@@ -32,8 +32,8 @@ def validate_distribution(
         1e-5 in float32) are normalised.
 
     Raises:
-        ValueError: wrong shape, NaN, a negative or zero entry (named), a sum other than 1, or a pandas Series or
-            DataFrame whose labels are the items in another order.
+        ValueError: wrong shape, NaN, a negative or zero entry (named), a sum other than 1, or labels (of a pandas
+            Series or DataFrame, or an xarray) that are other names than the items, or these in another order.
 
     >>> validate_distribution([0.25, 0.75], "reference", (1, 2))
     array([[0.25, 0.75]])
@@ -43,9 +43,7 @@ def validate_distribution(
     ValueError: reference[0] = 0 ('tea') has no mass: give every action positive probability, or drop \
 the action.
     """
-    labels = p.columns if hasattr(p, "columns") else p.index if hasattr(p, "iloc") else None
-    if labels is not None and items is not None:
-        check_order(list(labels), items, f"the labels of {name}")
+    check_labels(p, items, name)
     array = numeric(p, None, name)
     if array.shape != shape and array.shape != shape[1:]:
         expected = str(shape) if len(shape) == 1 else f"{shape[1:]} or {shape}"

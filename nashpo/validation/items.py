@@ -1,6 +1,6 @@
 """Item names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nashpo.validation.wording import at
@@ -50,6 +50,49 @@ both in one order.
         )
 
 
+def check_labels(p: Any, items: Sequence[str] | None, what: str) -> None:
+    """Raise `ValueError` where numbers are labelled, by pandas or xarray, as those of other items or in another order.
+
+    Labels that are numbers in order are no names; nor is there anything to compare where the items have none.
+
+    >>> import pandas as pd
+    >>> check_labels(pd.Series([0.2, 0.8], ["rum", "milk"]), ["tea", "coffee"], "reference")
+    Traceback (most recent call last):
+        ...
+    ValueError: the labels of reference are ['rum', 'milk'], the items ['tea', 'coffee']: give numbers for these items \
+in this order.
+    """
+    if hasattr(p, "columns"):
+        labels = list(p.columns)
+        _check_numbers(list(getattr(p, "index", ())), f"the rows of {what}")
+    elif hasattr(p, "iloc"):
+        labels = list(p.index)
+    elif hasattr(p, "coords") and len(p.dims) and p.dims[-1] in p.coords:
+        labels = p.coords[p.dims[-1]].values.tolist()
+    else:
+        return
+    names = list(map(str, labels))
+    if not any(isinstance(label, str) for label in labels) and set(names) != set(items or ()):
+        _check_numbers(labels, f"the labels of {what}")
+    elif items is not None and len(items) == len(labels) and names != list(items):
+        check_order(labels, items, f"the labels of {what}")
+        raise ValueError(
+            f"the labels of {what} are {_some(labels)}, the items {_some(items)}: give numbers for these items in "
+            "this order."
+        )
+
+
+def _check_numbers(labels: Sequence[object], what: str) -> None:
+    """Raise `ValueError` for the numbers 0, 1, 2, ... in another order."""
+    if set(labels) == set(range(len(labels))) and list(labels) != list(range(len(labels))):
+        raise ValueError(f"{what} are in the order {_some(labels)}: sort them.")
+
+
+def _some(names: Sequence[object]) -> str:
+    """The first three of some names."""
+    return f"{list(names[:3])}{'...' if len(names) > 3 else ''}"
+
+
 def validate_items(items: Sequence[str], count: int, source: str | None = None) -> tuple[str, ...]:
     """Check item names: as many as actions, none empty, none twice.
 
@@ -68,8 +111,9 @@ def validate_items(items: Sequence[str], count: int, source: str | None = None) 
         ...
     ValueError: the item name 'tea' is used twice (positions 0 and 1): every item needs its own name.
     """
-    if isinstance(items, str):
-        raise ValueError(f"{at(source)}items is the string {items!r}: pass a sequence with one name per action.")
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        found = f"the string {items!r}" if isinstance(items, str) else repr(items)
+        raise ValueError(f"{at(source)}items is {found}: pass a sequence with one name per action.")
     names = tuple(str(name) if isinstance(name, str) else name for name in items)
     if len(names) != count:
         raise ValueError(
