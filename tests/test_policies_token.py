@@ -360,6 +360,7 @@ def test_rows_that_see_each_other_are_refused_and_not_for_another_reason(layer):
         (lambda: Token.from_module(decoder(), CONTEXTS[:0], ANSWERS), r"contexts has shape \(0, 2\)"),
         (lambda: Token.from_module(decoder(), CONTEXTS, Answers(2, 0)), r"length=0"),
         (lambda: Transformer(ANSWERS, 2, width=6, heads=4, rngs=nnx.Rngs(0)), r"width=6 is no multiple of heads=4"),
+        (lambda: Transformer(ANSWERS, 2, width=6.5, rngs=nnx.Rngs(0)), r"width=6.5: must be a whole number"),
         (lambda: Transformer(ANSWERS, 0, rngs=nnx.Rngs(0)), r"features=0"),
     ],
 )

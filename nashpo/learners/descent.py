@@ -1,17 +1,16 @@
 """Gradient steps on the parameters of a policy."""
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.core import Tracer
 
 from nashpo.blame import BAD_PARAMETER, first_bad
 from nashpo.typing import Array
+from nashpo.validation.numbers import is_positive, is_whole
 
 
 def check_optimizer(name: str, optimizer: Any, learning_rate: Any) -> None:
@@ -30,10 +29,7 @@ def check_optimizer(name: str, optimizer: Any, learning_rate: Any) -> None:
         )
     if isinstance(learning_rate, Tracer):
         return
-    numbers = not isinstance(learning_rate, str | bytes) and learning_rate is not None
-    rate = np.asarray(learning_rate) if numbers else np.zeros(0)
-    number = rate.ndim == 0 and rate.dtype.kind in "iuf" and rate > 0 and np.isfinite(rate)
-    if not number and not callable(learning_rate):
+    if not callable(learning_rate) and not is_positive(learning_rate):
         raise ValueError(
             f"{name}(learning_rate={learning_rate}): must be a positive finite number or an optax schedule."
         )
@@ -52,11 +48,7 @@ def check_count(setting: str, value: Any, least: int, otherwise: str = "") -> No
         ...
     ValueError: Regression(updates=0): must be a whole number, at least 1.
     """
-    try:
-        enough = operator.index(value) >= least
-    except TypeError:
-        enough = False
-    if not enough:
+    if not is_whole(value, least):
         raise ValueError(f"{setting.format(value)}: must be a whole number, at least {least}{otherwise}.")
 
 

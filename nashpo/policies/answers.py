@@ -1,7 +1,6 @@
 """Every answer of a small vocabulary, numbered."""
 
 import dataclasses
-import operator
 from collections.abc import Sequence
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 
 from nashpo.logspace import namespace
 from nashpo.typing import Array
+from nashpo.validation.numbers import is_whole
 
 LARGEST = 2**20
 """At most so many answers are numbered."""
@@ -49,11 +49,7 @@ class Answers:
         ValueError: vocabulary=0: answers need a whole number of tokens, at least 1.
         """
         for name, value, what in (("vocabulary", self.vocabulary, "tokens"), ("length", self.length, "positions")):
-            try:
-                enough = not isinstance(value, bool) and operator.index(value) >= 1
-            except TypeError:
-                enough = False
-            if not enough:
+            if not is_whole(value, 1):
                 raise ValueError(f"{name}={value!r}: answers need a whole number of {what}, at least 1.")
 
     @property

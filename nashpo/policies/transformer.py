@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array
 
 from nashpo.policies.answers import Answers
+from nashpo.validation.numbers import is_whole
 
 
 class Transformer(nnx.Module):
@@ -46,7 +47,7 @@ class Transformer(nnx.Module):
         """Draw the parameters; `features` is how many numbers the context of one prompt has."""
         answers.check()
         for name, value in (("features", features), ("width", width), ("heads", heads), ("layers", layers)):
-            if value < 1:
+            if not is_whole(value, 1):
                 raise ValueError(f"{name}={value}: must be a whole number, at least 1.")
         if width % heads:
             raise ValueError(f"width={width} is no multiple of heads={heads}: every head is equally wide.")
