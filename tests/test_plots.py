@@ -1,5 +1,6 @@
 """The pictures draw the data that they are given; what they look like was looked at."""
 
+import jax.numpy as jnp
 import matplotlib
 import matplotlib.colors
 import matplotlib.pyplot as plt
@@ -198,6 +199,14 @@ def test_what_is_no_number_of_things_to_draw_is_refused(runs):
     for prompt in (1.5, "0"):
         with pytest.raises(ValueError, match=r"^prompt=.*: the game has the prompts 0 to 0"):
             plots.policies(runs[0], prompt=prompt)
+
+
+def test_default_labels_are_plain_numbers_and_leave_room_for_the_picture():
+    rules = [EGPO(eta=np.float64(0.5)), nashpo.solvers.MNPO(eta=jnp.asarray(0.25), history=(0.5, 0.25, 0.25))]
+    ax = drawn(plots.gap([nashpo.solve(RPS, rule, steps=2) for rule in rules]))
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels[0] == "EGPO(eta=0.5)" and labels[1].startswith("MNPO(eta=0.25, history=(0.5, 0.25, 0.25)")
+    assert ax.get_window_extent().width > 0.3 * ax.figure.bbox.width
 
 
 def test_gaps_that_are_all_zero_are_said():

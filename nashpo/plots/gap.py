@@ -7,7 +7,7 @@ import numpy as np
 
 from nashpo.plots.lanes import Series, dataset, is_sweep, quantile, result_series, swept_series
 from nashpo.plots.looks import LEGIBLE, Look, looks
-from nashpo.plots.style import UNITS, axes, cut, place_legend, runs_of
+from nashpo.plots.style import UNITS, axes, cut, fits_inside, place_legend, runs_of
 from nashpo.results import Result
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def gap(
         series, common = result_series(runs, labels, lambda run: _trace(run, metric)), ""
         scale = _scale(runs)
     look = looks(series)
-    beside = look.number is None and (len(look.labels) > 5 or len(series) > LEGIBLE)
+    beside = look.number is None and (len(series) > LEGIBLE or not fits_inside(look.labels))
     ax = axes(ax, (8.6 if beside else 6.4, 4.2))
     for one, style in zip(series, look.styles, strict=True):
         _draw(ax, one, style)

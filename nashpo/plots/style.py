@@ -100,11 +100,12 @@ def labelled(results: Sequence[Any], labels: Sequence[str] | str | None) -> list
 
 
 def short(text: str) -> str:
-    """The text with long numbers rounded to six digits.
+    """The text with long numbers rounded to six digits, and numbers of NumPy and JAX as plain ones.
 
-    >>> short("EGPO(eta=1.6666666666666667)")
-    'EGPO(eta=1.66667)'
+    >>> short("EGPO(eta=1.6666666666666667)"), short("EGPO(eta=np.float64(0.5))")
+    ('EGPO(eta=1.66667)', 'EGPO(eta=0.5)')
     """
+    text = re.sub(r"\b(?:np\.\w+|Array)\(([^(),]+)(?:, dtype=\w+)?(?:, weak_type=\w+)?\)", r"\1", text)
     return re.sub(r"\d+\.\d{6,}(e-?\d+)?", lambda number: f"{float(number[0]):.6g}", text)
 
 
@@ -135,11 +136,20 @@ def check_prompt(prompt: int, contexts: int) -> int:
     return prompt
 
 
+def fits_inside(labels: Sequence[str]) -> bool:
+    """Whether a legend is small enough to stand in the picture.
+
+    >>> fits_inside(["EGPO", "INPO"]), fits_inside(["one label that is too long for that"])
+    (True, False)
+    """
+    return len(labels) <= 5 and max(map(len, labels), default=0) <= 28
+
+
 def place_legend(ax: "Axes", labels: Sequence[str], title: str | None = None, inside: bool = True) -> None:
     """The legend in the order of `labels`: inside where it is small and there is room, else right of the picture."""
     known = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda pair: labels.index(str(pair[1])))
     entries: Any = ([handle for handle, _ in known], [label for _, label in known])
-    if inside and len(labels) <= 5 and max(map(len, labels), default=0) <= 28:
+    if inside and fits_inside(labels):
         narrow = ax.get_window_extent().width / ax.figure.dpi < 4.0
         ax.legend(*entries, frameon=False, title=title, fontsize="small" if narrow else None)
         return
