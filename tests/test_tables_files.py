@@ -343,3 +343,6 @@ def test_options_that_mean_nothing_to_a_file_are_refused(tmp_path, options, mess
 def test_a_name_that_a_csv_would_lose_is_refused(tmp_path):
     with pytest.raises(ValueError, match="' a' begins or ends with a space"):
         write_table(PreferenceTable([[0.5, 0.75], [0.25, 0.5]], items=[" a", "b"]), tmp_path / "spaces.csv")
+    with pytest.raises(ValueError, match=r"'a\\rb' holds a carriage return"):
+        write_table(PreferenceTable([[0.5, 0.75], [0.25, 0.5]], items=["a\rb", "b"]), tmp_path / "rows.csv")
+    assert not list(tmp_path.iterdir())

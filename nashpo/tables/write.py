@@ -53,6 +53,9 @@ def csv_text(table: PreferenceTable, source: str) -> str:
     spaced = next((name for name in items if name != name.strip()), None)
     if spaced is not None:
         raise ValueError(f"{source}: the name {spaced!r} begins or ends with a space, which a CSV loses; write .npz.")
+    broken = next((name for name in items if "\r" in name), None)
+    if broken is not None:
+        raise ValueError(f"{source}: the name {broken!r} holds a carriage return, which ends a row; write .npz.")
     writer.writerow(["item", *items])
     for name, row in zip(items, table.P.reshape(table.P.shape[-2:]).tolist(), strict=True):
         writer.writerow([name, *map(repr, row)])
