@@ -152,9 +152,9 @@ def arrivals(sweep: nashpo.Sweep, solver: str) -> np.ndarray:
 def among(claim: str, expected: float, values: np.ndarray) -> Finding:
     """A median of another run of the protocol, to be near the median of the 10 games or among the middle eight."""
     low, middle, high = np.sort(values)[1], np.median(values), np.sort(values)[-2]
-    measured = f"{middle:.3g}, games {low:.2g} to {high:.2g}"
+    measured = f"{middle:.3g}, the middle eight games {low:.2g} to {high:.2g}"
     holds = min(low, middle / 2) <= expected <= max(high, middle * 2)
-    return Finding(claim, PROTOCOL, f"{expected:.3g}", measured, bool(holds))
+    return Finding(claim, PROTOCOL, f"{expected:.3g}, to a factor of 2 or among the games", measured, bool(holds))
 
 
 def contraction(setting: Setting, sweep: nashpo.Sweep) -> Finding:
