@@ -226,7 +226,7 @@ def test_the_regularised_equilibrium_is_the_fixed_point_over_inpo():
 
 def test_settings_that_contradict_each_other_are_refused():
     game = nashpo.Game.from_table(biased_cycle(0.9, 0.9, 0.9), beta=0.01)
-    for momentum in (-0.1, 1.0, float("nan")):
+    for momentum in (-0.1, 1.0, float("nan"), "x", [0.0, 0.5]):
         with pytest.raises(ValueError, match="momentum is at least 0 and below 1"):
             nashpo.solve(game, APO(0.1, momentum), steps=1)
     with pytest.raises(ValueError, match=r"APO\(eta=0.1, base=SPO\(eta=0.2\)\): two step sizes"):

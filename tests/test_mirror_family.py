@@ -283,6 +283,11 @@ def test_the_mixture_of_a_step_size_is_a_mixture():
     [
         (NashMD(0.5, mix=1.5), r"NashMD\(mix=1.5\): the weight of the reference in the opponent"),
         (MPO(0.5, 10), r"MPO\(alpha=None\).*the game's beta.*is 0.0"),
+        (NashMD(0.5, mix="x"), r"NashMD\(mix=x\): the weight of the reference in the opponent"),
+        (NashMD(0.5, mix=[0.1, 0.2]), r"NashMD\(mix=\[0.1, 0.2\]\): the weight of the reference in the opponent"),
+        (MPO(0.5, 10, alpha="x"), r"MPO\(alpha=x\).*must be positive"),
+        (MPO(0.5, "x", alpha=0.1), r"MPO\(every=x\).*whole number"),
+        (MPO(0.5, [1, 2], alpha=0.1), r"MPO\(every=\[1.0, 2.0\]\).*whole number"),
         (MPO(0.5, 10, alpha=-0.1), r"MPO\(alpha=-0.1\).*must be positive"),
         (MPO(0.5, 0, alpha=0.1), r"MPO\(every=0.0\).*whole number"),
         (MPO(0.5, 2.5, alpha=0.1), r"MPO\(every=2.5\).*whole number"),

@@ -214,6 +214,7 @@ def test_weights_and_opponents_that_make_no_sense_are_refused():
         ((0.5, -0.5), "weight 1 is -0.5"),
         ((0.0, 0.0), "every weight is 0"),
         ((float("nan"),), "weight 0 is nan"),
+        ((0.5, "x"), "weight 1 is x"),
     ]:
         with pytest.raises(ValueError, match=sentence):
             nashpo.solve(game, MNPO(0.1, history), steps=1)

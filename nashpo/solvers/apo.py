@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 from jax.core import Tracer
 
 from nashpo.game import Game
@@ -13,6 +12,7 @@ from nashpo.solvers.spo import SPO
 from nashpo.stage import Blend, Move, Opponent, Schedule, Slot, Stage, UpdateRule
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar
+from nashpo.validation.numbers import is_number
 
 _ANSWER, _NEXT = "hat", "next_hat"
 
@@ -98,8 +98,10 @@ class APO(UpdateRule):
         if not hasattr(self._base, "stages"):
             raise ValueError(f"APO(base={self.base!r}): the base is an update rule, for example base=SPPO.")
         super().check(game, bound)
-        if not isinstance(self.momentum, Tracer) and not np.all((self.momentum >= 0) & (self.momentum < 1)):
-            raise ValueError(f"APO(momentum={self.momentum}): momentum is at least 0 and below 1.")
+        if not isinstance(self.momentum, Tracer) and not (is_number(self.momentum, 0.0) and self.momentum < 1):
+            raise ValueError(
+                f"APO(momentum={self.momentum}): momentum is at least 0 and below 1; nashpo.sweep takes a list of them."
+            )
         if _ANSWER in self._base.stored:
             raise ValueError(f"APO(base={type(self._base).__name__}): the base has a slot {_ANSWER!r} of its own.")
         own, eta = getattr(self.base, "eta", None), self.eta

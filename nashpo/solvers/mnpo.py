@@ -1,6 +1,5 @@
 """Self-play against one's own history: time-dependent MNPO."""
 
-import math
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ from nashpo.game import Game
 from nashpo.stage import Opponent, Slot, Stage, UpdateRule, against, step_size
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar, Schedule
+from nashpo.validation.numbers import is_number
 
 
 @record
@@ -82,11 +82,10 @@ class MNPO(UpdateRule):
                 f"MNPO(history={self.history}): give one weight for the current policy and one for each past one."
             )
         if not any(isinstance(weight, Tracer) for weight in self.history):
-            numbers = [float(weight) for weight in self.history]
-            wrong = [f"weight {age} is {w:g}" for age, w in enumerate(numbers) if not (w >= 0 and math.isfinite(w))]
-            if wrong or sum(numbers) == 0:
+            wrong = [f"weight {age} is {w}" for age, w in enumerate(self.history) if not is_number(w, 0.0)]
+            if wrong or sum(self.history) == 0:
                 raise ValueError(
-                    f"MNPO(history={tuple(numbers)}): {wrong[0] if wrong else 'every weight is 0'}; weights are "
+                    f"MNPO(history={tuple(self.history)}): {wrong[0] if wrong else 'every weight is 0'}; weights are "
                     "finite, at least 0 and not all 0."
                 )
         super().check(game, bound)

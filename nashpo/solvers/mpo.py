@@ -10,6 +10,7 @@ from nashpo.game import Game
 from nashpo.stage import Move, Stage, UpdateRule, against, check_step_size, step_size
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Schedule
+from nashpo.validation.numbers import is_number, is_positive
 
 
 @record
@@ -66,13 +67,13 @@ class MPO(UpdateRule):
         alpha = game.beta if self.alpha is None else self.alpha
         if isinstance(alpha, Tracer) or isinstance(self.every, Tracer):
             return
-        if not np.all(np.asarray(alpha) > 0) or not np.all(np.isfinite(alpha)):
+        if not is_positive(alpha):
             source = "the game's beta, which is what alpha=None takes" if self.alpha is None else "alpha"
             raise ValueError(
                 f"MPO(alpha={self.alpha}): the weight of the KL to the magnet must be positive and finite; "
                 f"{source} is {alpha}. Give for example alpha=0.1."
             )
-        every = np.asarray(self.every, float)
-        if not np.all((every >= 1) & (np.isinf(every) | (every == np.floor(every)))):
+        counted = is_number(self.every, 1.0) and float(self.every).is_integer()
+        if not counted and not (np.ndim(self.every) == 0 and self.every == math.inf):
             raise ValueError(f"MPO(every={self.every}): steps between moves of the magnet must be a whole number >= 1.")
         check_step_size(self, alpha if callable(self.eta) else game.beta, bound)

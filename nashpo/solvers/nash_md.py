@@ -9,6 +9,7 @@ from nashpo.game import Game
 from nashpo.stage import Opponent, Stage, StepSizeWarning, UpdateRule, pull, step_size
 from nashpo.struct import record
 from nashpo.typing import Array, Scalar, Schedule
+from nashpo.validation.numbers import is_number
 
 
 @record
@@ -56,7 +57,7 @@ class NashMD(UpdateRule):
         super().check(game, bound)
         eta, beta, first = self.eta, game.beta, np.zeros(())
         mix = step_size(eta, beta, first) * beta if self.mix is None else step_size(self.mix, beta, first)
-        if isinstance(mix, Tracer) or np.all((np.asarray(mix) >= 0) & (np.asarray(mix) <= 1 + 1e-6)):
+        if isinstance(mix, Tracer) or is_number(mix, 0.0, 1 + 1e-6):
             return
         if self.mix is not None:
             raise ValueError(f"NashMD(mix={self.mix}): the weight of the reference in the opponent must be in [0, 1].")
