@@ -57,6 +57,16 @@ def test_summaries_are_broken_between_words_on_a_narrow_terminal(command, capsys
     assert max(map(len, texts[1].splitlines())) <= 60
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_all_of_the_help_fits_a_narrow_terminal(command, capsys, monkeypatch):
+    texts = []
+    for columns in ("400", "60"):
+        monkeypatch.setenv("COLUMNS", columns)
+        texts.append(run(capsys, *filter(None, [command]), "--help")[1])
+    assert texts[0].split() == texts[1].split()
+    assert max(map(len, texts[1].splitlines())) <= 60
+
+
 def test_help_needs_no_jax():
     script = "import sys; from nashpo.cli import main; main(['solve', '--help']); sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0

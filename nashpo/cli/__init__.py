@@ -44,9 +44,9 @@ commands:
   nashpo --version
 
 exit codes: 0 done, 1 not converged or verification failed, 2 bad input, 130 interrupted
+
 environment: NO_COLOR turns colours off; NASHPO_CACHE names the folder of compiled
-programs (default ~/.cache/nashpo), NASHPO_CACHE=off keeps none
-"""
+programs (default ~/.cache/nashpo), NASHPO_CACHE=off keeps none"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,9 +95,9 @@ def _guarded(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        from nashpo.cli.options import wrapped
+        from nashpo.cli.options import fitted, wrapped
 
-        print(HELP.format(commands="\n".join(wrapped(f"  {n:<9} {text}", 12) for n, text in COMMANDS.items())), end="")
+        print(fitted(HELP.format(commands="\n".join(wrapped(f"  {n:<9} {text}", 12) for n, text in COMMANDS.items()))))
         return OK if arguments else BAD_INPUT
     if arguments[0] == "--version":
         from nashpo import __version__

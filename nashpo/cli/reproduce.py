@@ -21,7 +21,7 @@ COMMAND = Command(
     ),
     epilog=(
         "The experiments are scripts of the source tree, in ./experiments or beside an\n"
-        "editable install; pictures and netCDF files go to experiments/results/NAME.\n"
+        "editable install; pictures and netCDF files go to experiments/results/NAME.\n\n"
         "exit codes: 0 everything holds, 1 a finding does not hold, 2 bad input"
     ),
 )

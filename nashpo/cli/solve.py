@@ -44,8 +44,10 @@ COMMAND = Command(
         Option("config", text, "TOML file with any of these options; the command line wins", metavar="FILE"),
     ),
     epilog="""a SPEC is a name, or a name with settings:
-  --solver inpo    --solver "mnpo:history=(0.5,0.5),opponents=current"
-  --solver "apo:momentum=0.3,base=sppo"    --solver my_package.module:MySolver:eta=0.1
+  --solver inpo
+  --solver "mnpo:history=(0.5,0.5),opponents=current"
+  --solver "apo:momentum=0.3,base=sppo"
+  --solver my_package.module:MySolver:eta=0.1
 
 exit codes: 0 the gap is at most --tol, 1 it is not, 2 bad input, 130 interrupted""",
 )
