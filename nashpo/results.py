@@ -146,15 +146,10 @@ class Result:
         coords = {"prompt": np.arange(contexts), "item": items, "step": self.trace["step"]}
         policies = {"policy": self.policy, "last": self.last, "start": self.start, "reference": self.game.reference}
         logs = {name: np.asarray(policy.log_probs()) for name, policy in policies.items()}
-        data: dict[str, Any] = {
-            "policy": (("prompt", "item"), np.exp(logs["policy"])),
-            "log_policy": (("prompt", "item"), logs["policy"]),
-            "last": (("prompt", "item"), np.exp(logs["last"])),
-            "log_last": (("prompt", "item"), logs["last"]),
-            "log_start": (("prompt", "item"), logs["start"]),
-            "reference": (("prompt", "item"), np.exp(logs["reference"])),
-            "prompt_weight": (("prompt",), np.asarray(self.game.prompts)),
-        }
+        axes = ("prompt", "item")
+        data: dict[str, Any] = {name: (axes, np.exp(logs[name])) for name in ("policy", "last", "reference")}
+        data |= {f"log_{name}": (axes, logs[name]) for name in ("policy", "last", "start")}
+        data["prompt_weight"] = (("prompt",), np.asarray(self.game.prompts))
         for name, values in self.trace.items():
             if name != "step":
                 data[_label(name)] = (("step", *inner_axes(name, values, self.game.shape)), values)

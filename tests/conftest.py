@@ -3,6 +3,8 @@
 import getpass
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,11 +15,23 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+if "XLA_FLAGS" not in os.environ:
+    # Most of a test's time is compilation, of which XLA needs a quarter with these. It ends a program that gives it a
+    # flag it does not know, so another one asks first.
+    flags = os.environ | {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"}
+    asked = subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=flags, capture_output=True)
+    os.environ["XLA_FLAGS"] = "" if asked.returncode else flags["XLA_FLAGS"]
+
+# Compiled programs are shared between workers, the programs that tests start, and runs.
+SHARED = {
+    "jax_compilation_cache_dir": os.path.join(tempfile.gettempdir(), f"nashpo-tests-{getpass.getuser()}"),
+    "jax_persistent_cache_min_compile_time_secs": 0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+for name, value in SHARED.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 jax.config.update("jax_enable_x64", True)
-# Compiled programs are shared between workers and runs: most of a test's time is compilation.
-jax.config.update("jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), f"nashpo-tests-{getpass.getuser()}"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts its background jobs deaf to Ctrl-C, and everything that they start; tests press it.

@@ -277,8 +277,8 @@ print("equal" if worst < 1e-12 else worst)
 
 @pytest.mark.slow
 def test_eight_devices_give_the_numbers_of_one():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "OMP_NUM_THREADS": "1"}
-    environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    environment = os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     program = EIGHT.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)

@@ -195,6 +195,11 @@ def test_what_is_no_module_is_refused():
         Neural.from_module(mlp(), 1.0)  # type: ignore[arg-type]
 
 
+def test_contexts_that_the_module_cannot_take_are_refused():
+    with pytest.raises(ValueError, match=r"Linear does not take contexts of shape \(1, 5\): dot_general requires"):
+        Neural.from_module(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), np.ones((1, 5)))
+
+
 def test_dropout_and_batch_statistics_are_refused_in_training_mode_and_not_in_evaluation():
     class Noisy(nnx.Module):
         def __init__(self, layer):

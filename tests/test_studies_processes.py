@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import pytest
 
 from nashpo.studies import read_study, run_study
@@ -63,20 +62,15 @@ def study(tmp_path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def start(study: Path, folder: Path, pause: float = 0.0, moves: int = 0, devices: int = 1) -> subprocess.Popen:
     """A process that runs the study, waits in every cell, and kills itself before it moves a file for the n-th time."""
     command = [sys.executable, "-c", SCRIPT, str(study), str(folder), str(pause), str(moves)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices > 1 else {}
-    return subprocess.Popen(command, env=environment() | flags, text=True, **pipes)  # pyright: ignore
+    several = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    return subprocess.Popen(command, env=environment() | {"XLA_FLAGS": several}, text=True, **pipes)  # pyright: ignore
 
 
 def finish(process: subprocess.Popen) -> list[str]:

@@ -47,8 +47,9 @@ class Neural:
 
         `responses` is A, where it is known. That every prompt is answered by itself is tried.
 
-        Raises `ValueError` for a module whose output has another shape or is no floating-point array, or whose answer
-        to a prompt moves with the others of a batch, as with dropout and batch statistics in training mode.
+        Raises `ValueError` for a module that does not take such contexts, whose output has another shape or is no
+        floating-point array, or whose answer to a prompt moves with the others of a batch, as with dropout and batch
+        statistics in training mode.
 
         >>> Neural.from_module(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), np.eye(2, dtype=np.float32), responses=5)
         Traceback (most recent call last):
@@ -59,7 +60,10 @@ class Neural:
         policy = cls(*split_module(module, contexts))
         if not given or not given[0]:
             raise ValueError(f"contexts has shape {given}: give one row for each prompt, [X, ...].")
-        shape = jax.eval_shape(_forward, policy, np.arange(given[0]))
+        try:
+            shape = jax.eval_shape(_forward, policy, np.arange(given[0]))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} does not take contexts of shape {given}: {error}") from error
         if not hasattr(shape, "shape"):
             raise ValueError(f"{name} returns a {type(shape).__name__}, but a policy needs one array of logits [X, A].")
         wanted = (given[0], shape.shape[-1] if responses is None and shape.shape else responses)
