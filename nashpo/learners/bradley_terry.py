@@ -32,8 +32,8 @@ def fit_reward(table: Array, weights: Array, real: Array | None = None) -> Array
 
     >>> reward = jnp.array([[1.0, 0.0, -1.0]])
     >>> table = jax.nn.sigmoid(reward[:, :, None] - reward[:, None, :])
-    >>> fit_reward(table, jnp.full((1, 3), 1 / 3)).round(3).tolist()
-    [[1.0, 0.0, -1.0]]
+    >>> bool(jnp.max(jnp.abs(fit_reward(table, jnp.full((1, 3), 1 / 3)) - reward)) < 1e-5)
+    True
     """
     real = jnp.ones(weights.shape, bool) if real is None else real
     weights = jnp.where(real, weights, 0.0)
