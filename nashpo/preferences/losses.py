@@ -22,6 +22,7 @@ def targets(share: Array, flip: float = 0.0, smoothing: float = 0.0) -> Array:
 
     Raises `ValueError` for a flip or smoothing outside [0, 1/2), or both at once.
 
+    >>> import numpy as np
     >>> targets(np.array([0.0, 0.5, 1.0]), flip=0.2).round(3).tolist()
     [-0.333, 0.5, 1.333]
     >>> targets(np.array([0.0, 0.5, 1.0]), smoothing=0.2).round(3).tolist()
@@ -40,6 +41,7 @@ def cross_entropy(scores: Array, share: Array, flip: float = 0.0, smoothing: flo
 
     For `t` in {0, 1} that is `-log sigmoid(s)` and `-log sigmoid(-s)`, the DPO loss of the reward difference `s`.
 
+    >>> import numpy as np
     >>> float(cross_entropy(np.array(0.0), np.array(1.0)).round(6))
     0.693147
     """
