@@ -80,7 +80,8 @@ def test_padding_of_contexts_and_other_rows_change_nothing(part):
     wider = np.pad(CONTEXTS, ((0, 0), (3, 0)), constant_values=-1)
     np.testing.assert_allclose(completion_log_probs(DECODER, LORA, part, wider, RESPONSES), expected, atol=2e-6)
     alone = completion_log_probs(DECODER, LORA, part, CONTEXTS[:1, 2:], RESPONSES[:1, 1:, :2])
-    np.testing.assert_allclose(alone, expected[:1, 1:, :2], atol=2e-6)
+    # Products of other sizes add up in another order; one program compiled in two ways differs by 3e-6 from itself.
+    np.testing.assert_allclose(alone, expected[:1, 1:, :2], atol=5e-6)
 
 
 def test_what_generation_says_of_its_tokens_is_what_scoring_says(part):

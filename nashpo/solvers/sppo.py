@@ -30,7 +30,7 @@ class SPPO(UpdateRule):
 
     >>> import nashpo
     >>> game = nashpo.Game.from_table([[0.5, 0.9, 0.5], [0.1, 0.5, 0.4], [0.5, 0.6, 0.5]])
-    >>> exact, half = (nashpo.solve(game, SPPO(1e6, baseline), steps=1).last for baseline in ("exact", "half"))
+    >>> exact, half = (nashpo.solve(game, SPPO(1e4, baseline), steps=1).last for baseline in ("exact", "half"))
     >>> [abs(float(p)) for p in exact.probs()[0].round(3)], [round(float(p), 2) for p in half.probs()[0]]
     ([1.0, 0.0, 0.0], [0.8, 0.0, 0.2])
     """
