@@ -175,7 +175,7 @@ def equilibrium(game: Game, *, method: str = "auto", start: object = None, tol: 
     check_game(game, "equilibrium")
     beta = _checked_beta(game.beta)
     _check_method(method, beta)
-    first = None if start is None else np.asarray(as_policy(start).log_probs(), np.float64)
+    first = None if start is None else np.asarray(as_policy(start, game.items).log_probs(), np.float64)
     if first is not None and first.shape not in ((1, game.shape[1]), tuple(game.shape)):
         raise ValueError(f"start has shape {first.shape}, the game [prompts, responses] = {tuple(game.shape)}.")
     if not is_number(tol, 0):

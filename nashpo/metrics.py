@@ -109,7 +109,7 @@ def reference_win_rate(game: Game, policy: EnumerablePolicy) -> Scalar:
 
 def probs(game: Game, policy: EnumerablePolicy) -> Array:
     """The policy itself, probabilities `[X, A]`: records a trajectory."""
-    return policy_probs(as_policy(policy))
+    return policy_probs(as_policy(policy, game.items))
 
 
 @record
@@ -164,7 +164,7 @@ def _listed(game: Game, policy: object) -> Array:
 def _fitting(game: Game, policy: object) -> Array:
     """Log-probabilities of a policy, which must have a row for every prompt, or one for all of them."""
     check_game(game, "a metric")
-    log_pi = as_policy(policy).log_probs()
+    log_pi = as_policy(policy, game.items).log_probs()
     shape, contexts = tuple(np.shape(log_pi)), len(game.prompts)
     responses = game.shape[1] if enumerable_game(game) else shape[-1]
     if shape not in ((responses,), (1, responses), (contexts, responses)):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from nashpo.files import atomic_write
@@ -176,12 +177,8 @@ class Result:
         columns = {}
         for name, values in self.trace.items():
             flat = values.reshape(len(values), -1)
-            labels = (
-                [name]
-                if values.ndim == 1
-                else [f"{name}[{','.join(map(str, i))}]" for i in np.ndindex(values.shape[1:])]
-            )
-            columns |= dict(zip(labels, flat.T, strict=True))
+            places = [f"[{','.join(map(str, i))}]" if i else "" for i in np.ndindex(values.shape[1:])]
+            columns |= dict(zip([name + place for place in places], flat.T, strict=True))
         return pandas.DataFrame(columns).set_index("step")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -278,10 +275,17 @@ def describe(solver: Any) -> str:
     """A solver with its settings, as a user would write it.
 
     >>> from nashpo.solvers import EGPO
-    >>> describe(EGPO(eta=0.5))
-    'EGPO(eta=0.5)'
+    >>> describe(EGPO(eta=0.5)), describe(EGPO(eta=np.float32(0.1)))
+    ('EGPO(eta=0.5)', 'EGPO(eta=0.1)')
     """
-    return str(getattr(solver, "rule", solver))
+    return str(jax.tree.map(_plain, getattr(solver, "rule", solver)))
+
+
+def _plain(leaf: Any) -> Any:
+    """A number of NumPy or JAX as one of Python's, in the decimals that one writes."""
+    if isinstance(leaf, np.number) or (isinstance(leaf, jax.Array) and leaf.shape == () and leaf.dtype.kind in "iuf"):
+        return float(str(leaf)) if leaf.dtype.kind == "f" else int(leaf)
+    return leaf
 
 
 def _label(metric: str) -> str:

@@ -1,7 +1,7 @@
 """Run a solver: one compiled loop that steps, measures and stops."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +21,7 @@ from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
 from nashpo.typing import Array, Key, Scalar
 from nashpo.validation.keys import seed
-from nashpo.validation.numbers import whole_number
+from nashpo.validation.numbers import is_number, whole_number
 
 Metric = Callable[[Game, Any], Scalar]
 MOST_STEPS = 2**30
@@ -82,7 +82,8 @@ def as_solver(rule_or_solver: Any, learner: Learner | None = None) -> Any:
         solver = rule_or_solver
     else:
         raise ValueError(
-            f"{rule_or_solver!r} is neither an update rule (stages) nor a solver (init, step, policy, last)."
+            f"{rule_or_solver!r} is neither an update rule (stages) nor a solver (init, step, policy, last): give one "
+            "of nashpo.solvers with its settings, for example EGPO(eta=0.5)."
         )
     if any(callable(leaf) or isinstance(leaf, int) for leaf in jax.tree.leaves(solver)):
         solver = jax.tree.map(_leaf, solver)
@@ -124,7 +125,7 @@ def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metric
     """Check the arguments of `solve` and bring them into the form that is compiled."""
     check_game(game, "a run")
     steps, every = step_counts(steps, every)
-    if tol is not None and not (np.ndim(tol) == 0 and np.isreal(tol) and tol >= 0):
+    if tol is not None and not is_number(tol, 0):
         raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
     if tol is not None and not enumerable_game(game):
         raise ValueError(
@@ -201,7 +202,7 @@ def _leaf(leaf: Any) -> Any:
 
 def named_metrics(metrics: Mapping[str, Metric] | Sequence[Metric] | None) -> dict[str, Any]:
     """Metrics by name, in the form that is compiled, without the duality gap, which is always measured."""
-    if callable(metrics) or isinstance(metrics, str):
+    if not isinstance(metrics, Iterable | None) or isinstance(metrics, str):
         raise ValueError(f"metrics={metrics!r}: give a list of functions, or a mapping from names to functions.")
     pairs = metrics.items() if isinstance(metrics, Mapping) else [(_name(m), m) for m in metrics or ()]
     named: dict[str, Any] = {}
@@ -240,7 +241,7 @@ def step_counts(steps: int, every: int) -> tuple[int, int]:
 
 def _start(game: Game, start: Any) -> EnumerablePolicy:
     """The policy to begin from, that of a result or an equilibrium too; one row serves every prompt."""
-    policy: Any = answering(start, len(game.prompts))
+    policy: Any = answering(start, len(game.prompts), game.items)
     check_start(game, policy)
     return policy
 

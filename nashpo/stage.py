@@ -143,7 +143,7 @@ def check_step_size(rule: UpdateRule, beta: Scalar, bound: float) -> None:
     if isinstance(eta, Tracer):
         return
     if isinstance(eta, list | tuple):
-        raise ValueError(f"{name}(eta={eta}): a run has one step size; nashpo.sweep runs several.")
+        raise ValueError(f"{name}(eta={eta}): a run has one step size; nashpo.sweep runs several, a list or an array.")
     try:
         smallest, largest = (eta, eta) if isinstance(eta, float) else (float(np.min(eta)), float(np.max(eta)))
     except (TypeError, ValueError):

@@ -182,6 +182,8 @@ def test_oracles_of_whole_numbers_are_played_in_floats(oracle):
         (Noisy(Table(np.full((1, 2, 2), 0.5)), votes="many"), "votes must be a full array of real numbers"),  # type: ignore[arg-type]
         (np.full((2, 2), 0.5), "from_oracle takes oracles, not a ndarray"),
         (BradleyTerry([[0.0, 1.0]]), "rewards must be an array"),  # type: ignore[arg-type]
+        (Table([[[0.5]]]), "payoff must be an array"),  # type: ignore[arg-type]
+        (GeneralPreference([[[0.5, 0.5]]]), "embeddings must be an array"),  # type: ignore[arg-type]
     ],
 )
 def test_an_oracle_that_is_none_is_refused(oracle, message):

@@ -5,6 +5,7 @@ from decimal import Decimal, localcontext
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas
 import pytest
 from cases import REFERENCE, interior_table, random_table, tournament
 from hypothesis import given
@@ -197,3 +198,16 @@ def test_rows_for_other_prompts_are_not_summed_up():
             measure([[0.5, 0.9], [0.1, 0.5]], rows)
     with pytest.raises(ValueError, match=r"has shape \(3, 2\)"):
         metrics.KLFrom(Tabular.from_probs(rows))(game, [0.5, 0.5])
+
+
+@pytest.mark.parametrize("asked", [nashpo.duality_gap, nashpo.best_response, metrics.entropy])
+def test_labels_of_a_policy_are_those_of_the_items(asked):
+    game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1, items=["tea", "coffee"])
+    labelled = pandas.Series([0.2, 0.8], index=["tea", "coffee"])
+    np.testing.assert_array_equal(_numbers(asked(game, labelled)), _numbers(asked(game, [0.2, 0.8])))
+    with pytest.raises(ValueError, match="the labels of a policy are in the order"):
+        asked(game, labelled[::-1])
+
+
+def _numbers(answer):
+    return answer.probs() if hasattr(answer, "probs") else answer

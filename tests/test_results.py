@@ -1,5 +1,6 @@
 """Results: labelled, saved whole or not at all, read back the same."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
@@ -118,3 +119,8 @@ def test_what_is_no_saved_result_is_refused(tmp_path):
         nashpo.Result.load(tmp_path / "other.nc")
     with pytest.raises(FileNotFoundError):
         nashpo.Result.load(tmp_path / "none.nc")
+
+
+@pytest.mark.parametrize("eta", [np.float64(0.1), np.float32(0.1), jnp.float32(0.1), 0.1])
+def test_settings_are_shown_as_one_writes_them(eta):
+    assert repr(nashpo.solve(GAMES["random"](), EGPO(eta), steps=1)).startswith("Result(EGPO(eta=0.1), FINISHED")

@@ -147,6 +147,7 @@ def test_the_limit_follows_the_scale_of_scores():
         ({"steps": 4, "metrics": {"step": nashpo.duality_gap}}, "step"),
         ({"steps": 4, "metrics": ["entropy"]}, "must be a function"),
         ({"steps": 4, "metrics": metrics.entropy}, "give a list of functions"),
+        ({"steps": 4, "metrics": 3}, "metrics=3: give a list of functions"),
         ({"steps": 4, "key": -1}, r"key=-1: a whole number is a seed from 0"),
         ({"steps": 4, "key": 1.5}, r"key=1.5: give a whole number"),
         ({"steps": 4, "key": "a"}, r"key='a': give a whole number"),

@@ -21,7 +21,7 @@ class GapLowerBound:
 
     >>> bound = GapLowerBound(0.21, 0.17, 0.25, confidence=0.9, rows=512, responses=8, policy=None, member=2)
     >>> print(bound)
-    duality gap >= 0.21 (90% interval 0.17 to 0.25; pool[2], 512 rows of 8 responses)
+    duality gap >= 0.17 (estimate 0.21, 90% interval 0.17 to 0.25; pool[2], 512 rows of 8 responses)
     """
 
     value: float
@@ -42,11 +42,11 @@ class GapLowerBound:
     """`[M]`: what the members of the pool gained on the samples that chose between them; the largest is too large."""
 
     def __str__(self) -> str:
-        """One line for people."""
+        """One line for people: what the samples support is the lower end of the interval, not the estimate."""
         which = "a trained response" if self.member is None else f"pool[{self.member}]"
         return (
-            f"duality gap >= {self.value:.3g} ({self.confidence:.0%} interval {self.low:.3g} to {self.high:.3g}; "
-            f"{which}, {self.rows} rows of {self.responses} responses)"
+            f"duality gap >= {max(self.low, 0.0):.3g} (estimate {self.value:.3g}, {self.confidence:.0%} interval "
+            f"{self.low:.3g} to {self.high:.3g}; {which}, {self.rows} rows of {self.responses} responses)"
         )
 
 

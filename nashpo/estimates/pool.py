@@ -41,7 +41,7 @@ def pool_lower_bound(
     >>> game = Game.from_table([[0.5, 1.0, 0.0], [0.0, 0.5, 1.0], [1.0, 0.0, 0.5]])
     >>> pool = [Tabular.from_probs(p) for p in np.eye(3)]
     >>> print(pool_lower_bound(game, pool[0], pool, key=jax.random.key(0)))
-    duality gap >= 1 (90% interval 1 to 1; pool[2], 512 rows of 8 responses)
+    duality gap >= 1 (estimate 1, 90% interval 1 to 1; pool[2], 512 rows of 8 responses)
     """
     pool = list(pool)
     if not pool:

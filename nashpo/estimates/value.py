@@ -51,7 +51,7 @@ def speaker(game: Game, policy: Any) -> Any:
         ...
     ValueError: a policy has shape (1, 3), the game [prompts, responses] = (1, 2).
     """
-    policy = answering(policy, len(game.prompts))
+    policy = answering(policy, len(game.prompts), game.items)
     if enumerable_game(game) and enumerable(policy) and listed_shape(policy) != tuple(game.shape):
         raise ValueError(
             f"a policy has shape {listed_shape(policy)}, the game [prompts, responses] = {tuple(game.shape)}."

@@ -99,6 +99,8 @@ class GeneralPreference(Enumerable):
 
     def check(self) -> None:
         """Raise `ValueError` for embeddings or a temperature that no game can be made of."""
+        if not hasattr(self.embeddings, "shape"):
+            raise ValueError("embeddings must be an array [prompts, responses, 2k], of NumPy or JAX.")
         wrong = np.argwhere(~np.isfinite(numeric(self.embeddings, None, "embeddings")))
         if len(wrong):
             entry = tuple(wrong[0])

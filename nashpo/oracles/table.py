@@ -36,6 +36,8 @@ class Table(Enumerable):
         if np.ndim(self.payoff) != 3:
             shape = np.shape(self.payoff)
             raise ValueError(f"payoff has shape {shape}, but must be [prompts, responses, responses] (payoff[None]?).")
+        if not hasattr(self.payoff, "shape"):
+            raise ValueError("payoff must be an array [prompts, responses, responses], of NumPy or JAX.")
         validate(self.payoff, scale=self.scale)
 
     def win_rates(self, opponent: Array, key: Key | None = None) -> Array:

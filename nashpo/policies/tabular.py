@@ -1,6 +1,7 @@
 """One logit per prompt and response."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from nashpo.policies.base import EnumerablePolicy, Policy
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
+from nashpo.validation.items import check_labels
 from nashpo.validation.wording import numeric
 
 
@@ -94,10 +96,10 @@ def running_mean(average: Tabular, policy: Tabular, count: Array) -> Tabular:
     return Tabular(jnp.logaddexp(old, policy.log_probs() - log_total), normalised=True)
 
 
-def as_policy(policy: object) -> EnumerablePolicy:
+def as_policy(policy: object, items: Sequence[str] | None = None) -> EnumerablePolicy:
     """`policy` itself if it can list its log-probabilities, that of a result, or the table of the probabilities given.
 
-    Raises `ValueError` for what is neither.
+    Raises `ValueError` for what is neither, and for probabilities that pandas or xarray label as those of other items.
 
     >>> as_policy([0.25, 0.75]).probs().round(2).tolist()
     [[0.25, 0.75]]
@@ -107,6 +109,7 @@ def as_policy(policy: object) -> EnumerablePolicy:
     if hasattr(getattr(policy, "policy", None), "log_probs"):
         return policy.policy  # type: ignore[attr-defined]  it has what `hasattr` asked for
     if not isinstance(policy, Tracer):
+        check_labels(policy, items, "a policy")
         probs = numeric(policy, None, "a policy")
         if probs.ndim not in (1, 2) or np.any(probs < 0) or not np.allclose(probs.sum(-1), 1.0, atol=1e-5):
             raise ValueError(
@@ -116,7 +119,7 @@ def as_policy(policy: object) -> EnumerablePolicy:
     return Tabular.from_probs(policy)  # type: ignore[arg-type]  an array, or like one
 
 
-def answering(policy: object, prompts: int) -> Policy:
+def answering(policy: object, prompts: int, items: Sequence[str] | None = None) -> Policy:
     """A policy, that of a result or an equilibrium, or the table of probabilities, with one row serving every prompt.
 
     Raises `ValueError` as `as_policy` does.
@@ -125,7 +128,7 @@ def answering(policy: object, prompts: int) -> Policy:
     (3, 2)
     """
     found = policy if hasattr(policy, "log_prob") else getattr(policy, "policy", policy)
-    found = found if hasattr(found, "log_prob") else as_policy(found)
+    found = found if hasattr(found, "log_prob") else as_policy(found, items)
     if isinstance(found, Tabular) and np.ndim(found.logits) == 2 and len(found.logits) == 1:
         logits = found.logits
         shape = (prompts, np.shape(logits)[1])

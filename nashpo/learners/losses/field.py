@@ -93,8 +93,8 @@ class RDPO:
 
     Robust DPO (Chowdhury et al. 2024, arXiv:2403.00409, section 3). Its expectation over the flips is DPO's loss of
     the clean labels, and so are its gradient and its minimiser, on an oracle such as `Noisy(..., flip,
-    corrected=False)`; a corrected oracle needs plain DPO. Of finitely many labels the loss is unbounded below as soon
-    as one pair has corrected labels outside [0, 1]: stop early, or collect anew each step.
+    corrected=False)`; a corrected oracle needs plain DPO. Of finitely many labels the loss may be unbounded
+    below where a pair has corrected labels outside [0, 1]: stop early, or collect anew each step.
 
     >>> from nashpo.learners.losses import Terms, one_pair
     >>> log_pi, terms = jnp.log(jnp.array([[0.75, 0.25]])), Terms(1.0, 0.0, 0.5, "")
@@ -209,7 +209,8 @@ class HyPO:
         E_{y ~ pi} [(log pi(y) / reference(y) - mean over the others) grad log pi(y)] = grad KL(pi || reference),
 
     right only at the policy that was sampled: for one step. The value of the loss is therefore not the sum above. The
-    divergence is that of whole responses. The penalty keeps the minimiser finite on any preferences.
+    divergence is that of whole responses. With `eta` above 1 and a small coefficient margins of certain wins grow
+    without end.
 
     Raises `ValueError` for a coefficient that is negative or not finite, or a count below 1.
 
