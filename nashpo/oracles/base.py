@@ -52,14 +52,14 @@ class EnumerableOracle(Oracle, Protocol):
 
 
 def require_oracles(oracles: Iterable[Any], what: str) -> None:
-    """Raise `ValueError` for what compares no responses, a bare table for example.
+    """Raise `ValueError` for what neither compares responses nor has win rates, a bare table for example.
 
     >>> require_oracles([np.full((1, 2, 2), 0.5)], "Noisy")
     Traceback (most recent call last):
         ...
     ValueError: Noisy takes oracles, not a ndarray: make one with Table(P[None]), or take the oracle of a game.
     """
-    wrong = next((oracle for oracle in oracles if not hasattr(oracle, "compare")), None)
+    wrong = next((one for one in oracles if not (hasattr(one, "compare") or hasattr(one, "win_rates"))), None)
     if wrong is not None:
         raise ValueError(
             f"{what} takes oracles, not a {type(wrong).__name__}: make one with Table(P[None]), or take the oracle of "
