@@ -125,8 +125,7 @@ def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metric
     """Check the arguments of `solve` and bring them into the form that is compiled."""
     check_game(game, "a run")
     steps, every = step_counts(steps, every)
-    if tol is not None and not is_number(tol, 0):
-        raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
+    check_tolerance(tol)
     if tol is not None and not enumerable_game(game):
         raise ValueError(
             f"tol={tol}: the duality gap is not known, because {type(game.oracle).__name__} cannot list its responses; "
@@ -237,6 +236,12 @@ def _seed(key: Key | int | None) -> Any:
 def step_counts(steps: int, every: int) -> tuple[int, int]:
     """How many steps a run takes and after how many it is measured; a sentence about what cannot be counted."""
     return whole_number("steps", steps, 0, MOST_STEPS), min(whole_number("every", every, 1), MOST_STEPS)
+
+
+def check_tolerance(tol: Any) -> None:
+    """Refuse what is no duality gap to stop at."""
+    if tol is not None and not is_number(tol, 0) and not (np.ndim(tol) == 0 and tol == np.inf):
+        raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
 
 
 def _start(game: Game, start: Any) -> EnumerablePolicy:

@@ -28,6 +28,12 @@ def test_a_run_stops_at_the_first_measurement_within_tolerance():
     assert nashpo.duality_gap(game(), stopped.policy) <= 1e-5
 
 
+def test_any_gap_is_within_an_infinite_tolerance():
+    for run in (nashpo.solve, nashpo.drive):
+        assert run(game(), EGPO(1.0), steps=64, tol=np.inf).steps <= 1
+    assert nashpo.sweep(game(), EGPO(1.0), steps=64, tol=np.inf).data["steps"].max() <= 1
+
+
 def test_a_tolerance_that_is_not_reached_is_said():
     result = nashpo.solve(game(), EGPO(1.0), steps=3, tol=1e-12)
     assert result.status is nashpo.Status.NOT_CONVERGED

@@ -67,6 +67,18 @@ def require_oracles(oracles: Iterable[Any], what: str) -> None:
         )
 
 
+def require_array(value: Any, name: str, axes: str) -> None:
+    """Raise `ValueError` for a list in place of an array, of which no oracle computes anything.
+
+    >>> require_array([[0.0, 1.0]], "rewards", "[prompts, responses]")
+    Traceback (most recent call last):
+        ...
+    ValueError: rewards must be an array [prompts, responses], of NumPy or JAX.
+    """
+    if not hasattr(value, "shape"):
+        raise ValueError(f"{name} must be an array {axes}, of NumPy or JAX.")
+
+
 class Enumerable:
     """What every oracle over listed responses derives from its scale and its table.
 

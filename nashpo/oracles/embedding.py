@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.logspace import matvec, namespace
-from nashpo.oracles.base import Enumerable, logistic
+from nashpo.oracles.base import Enumerable, logistic, require_array
 from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar, Scale
@@ -99,8 +99,7 @@ class GeneralPreference(Enumerable):
 
     def check(self) -> None:
         """Raise `ValueError` for embeddings or a temperature that no game can be made of."""
-        if not hasattr(self.embeddings, "shape"):
-            raise ValueError("embeddings must be an array [prompts, responses, 2k], of NumPy or JAX.")
+        require_array(self.embeddings, "embeddings", "[prompts, responses, 2k]")
         wrong = np.argwhere(~np.isfinite(numeric(self.embeddings, None, "embeddings")))
         if len(wrong):
             entry = tuple(wrong[0])

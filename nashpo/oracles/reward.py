@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nashpo.logspace import namespace
-from nashpo.oracles.base import Enumerable, logistic
+from nashpo.oracles.base import Enumerable, logistic, require_array
 from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
@@ -76,8 +76,7 @@ a prior above 0.
 
     def check(self) -> None:
         """Raise `ValueError` for rewards that no game can be made of."""
-        if not hasattr(self.rewards, "shape"):
-            raise ValueError("rewards must be an array [prompts, responses], of NumPy or JAX.")
+        require_array(self.rewards, "rewards", "[prompts, responses]")
         wrong = np.argwhere(~np.isfinite(numeric(self.rewards, None, "rewards")))
         if len(wrong):
             entry = tuple(wrong[0])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nashpo.logspace import matvec
-from nashpo.oracles.base import Enumerable
+from nashpo.oracles.base import Enumerable, require_array
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
 from nashpo.validation import validate
@@ -36,8 +36,7 @@ class Table(Enumerable):
         if np.ndim(self.payoff) != 3:
             shape = np.shape(self.payoff)
             raise ValueError(f"payoff has shape {shape}, but must be [prompts, responses, responses] (payoff[None]?).")
-        if not hasattr(self.payoff, "shape"):
-            raise ValueError("payoff must be an array [prompts, responses, responses], of NumPy or JAX.")
+        require_array(self.payoff, "payoff", "[prompts, responses, responses]")
         validate(self.payoff, scale=self.scale)
 
     def win_rates(self, opponent: Array, key: Key | None = None) -> Array:

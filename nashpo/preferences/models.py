@@ -35,7 +35,6 @@ class RewardModel(_Compared):
 
     The module maps (context `[N, C]`, where there are contexts, and response `[N, D]`) to a reward `[N, 1]`.
 
-    >>> import numpy as np
     >>> from nashpo.preferences import Perceptron
     >>> model = RewardModel.from_module(Perceptron(2, 1, rngs=nnx.Rngs(0)))
     >>> model.over(jnp.eye(2)[None]).rewards.shape
@@ -84,7 +83,6 @@ class EmbeddingModel(_Compared):
     The module maps (context, response) to an embedding `[N, 2k]`, the gate maps contexts `[N, C]` to `[N, k]` numbers
     whose softplus are the scales `lambda_l(x)`; without a gate they are 1. Block l is entries `2l, 2l + 1`.
 
-    >>> import numpy as np
     >>> from nashpo.preferences import Perceptron
     >>> model = EmbeddingModel.from_module(Perceptron(3, 4, rngs=nnx.Rngs(0)))
     >>> model.over(jnp.eye(3)[None]).embeddings.shape
@@ -163,7 +161,6 @@ class PairwiseModel(_Compared):
     The module maps (context, left `[N, D]`, right `[N, D]`) to a number `[N, 1]`. Every preference can be learned, none
     costs less than one evaluation per ordered pair.
 
-    >>> import numpy as np
     >>> from nashpo.preferences import Perceptron
     >>> model = PairwiseModel.from_module(Perceptron(4, 1, rngs=nnx.Rngs(0)))
     >>> table = model.over(jnp.eye(2)[None]).table()

@@ -1,7 +1,6 @@
 """Games times settings times seeds, in one compiled program a rule."""
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_origin
@@ -15,7 +14,7 @@ from nashpo.learners.base import Learner
 from nashpo.metrics import payoff_bound
 from nashpo.policies.base import Policy
 from nashpo.policies.tabular import Tabular
-from nashpo.run import Metric, as_solver, check_start, named_metrics, step_counts
+from nashpo.run import Metric, as_solver, check_start, check_tolerance, named_metrics, step_counts
 from nashpo.signature import annotations
 from nashpo.solver import Solver
 from nashpo.stage import UpdateRule
@@ -26,7 +25,7 @@ from nashpo.sweeps.program import Length, Setting, random_logits
 from nashpo.sweeps.result import Sweep
 from nashpo.sweeps.settings import grid
 from nashpo.typing import Array
-from nashpo.validation.numbers import is_number, is_positive
+from nashpo.validation.numbers import is_positive
 
 Rules = UpdateRule | Solver | Sequence[UpdateRule | Solver] | Mapping[str, UpdateRule | Solver]
 
@@ -71,8 +70,7 @@ def sweep(
     {'solver': 1, 'game': 1, 'beta': 2, 'eta': 2, 'seed': 1}
     """
     steps, every = step_counts(steps, every)
-    if tol is not None and not (is_number(tol, 0) or tol == math.inf):
-        raise ValueError(f"tol={tol!r}: the duality gap to stop at must be a number that is at least 0.")
+    check_tolerance(tol)
     if not is_positive(memory):
         raise ValueError(f"memory={memory}: give a number of bytes above 0.")
     named, solvers = named_games(games), _named_rules(rules, learner)
