@@ -176,6 +176,14 @@ def test_names_stay_inside_the_picture():
             assert extent.x0 >= box.x0 and extent.x1 <= box.x1 and extent.y0 >= box.y0 and extent.y1 <= box.y1
 
 
+def test_the_legend_of_many_policies_stays_inside_the_picture():
+    names = [f"an item whose name is a whole answer of a language model, which goes on, number {i}" for i in range(6)]
+    game = nashpo.Game.from_table(np.full((6, 6), 0.5), items=names)
+    ax = drawn(plots.policies([game.reference] * 8, game, labels=[f"EGPO(eta={0.1 * i:.1f})" for i in range(8)]))
+    legend, box = ax.get_legend().get_window_extent(), ax.figure.bbox
+    assert legend.x0 >= box.x0 and legend.x1 <= box.x1
+
+
 def test_more_policies_than_colours_are_told_apart():
     ax = drawn(plots.policies([RPS.reference] * 8, RPS, labels=list("abcdefgh")))
     looks = {(bar.get_facecolor(), bar.get_hatch()) for bar in ax.patches}

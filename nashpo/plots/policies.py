@@ -68,7 +68,7 @@ def policies(
         ax.spines[side].set_visible(False)
     if len(entries) > 1 or labels is not None:
         columns = min(3, len(entries), 1 + 40 // max(len(cut(title)) + 6 for title in titles))
-        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns)
+        ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=columns)
     return ax
 
 
