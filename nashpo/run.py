@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.blame import blame
+from nashpo.compiling import Compiled
 from nashpo.game import Game, check_game, enumerable_game
 from nashpo.learners.base import Learner
 from nashpo.march import Run, march
@@ -180,7 +181,7 @@ def measurements(run: Run, first: int, plan: Plan) -> dict[str, np.ndarray]:
     return {"step": step, **{name: np.asarray(values)[begin : done + 1] for name, values in run.trace.items()}}
 
 
-@functools.partial(jax.jit, static_argnames=("every", "capacity"))
+@functools.partial(Compiled, static_argnames=("every", "capacity"))
 def _run(game, solver, start, state, seed, tol, metrics, first, last, *, every: int, capacity: int) -> Run:
     key = _random_key(seed)
     game = jax.tree.map(jnp.asarray, game)

@@ -144,11 +144,11 @@ def test_new_numbers_do_not_compile_again():
         return kl_equilibria(payoff, references(seed, count), beta, start, tol, method="compiled")
 
     found = run(0, 0.1, 2)
-    before = compiled.solve_all._cache_size()
+    before = compiled.solve_all.program._cache_size()
     for settings in [(1, 0.1, 2), (0, 0.003, many.LANES), (0, 0.1, 2 * many.LANES + 5), (5, 20.0, 3, 1e-6)]:
         run(*settings)
     run(0, 0.1, 2, 0.0, found.log_policy)
-    assert compiled.solve_all._cache_size() == before
+    assert compiled.solve_all.program._cache_size() == before
 
 
 def test_a_start_shortens_the_way():

@@ -81,11 +81,11 @@ LEARNERS = {
 @pytest.mark.parametrize("name", LEARNERS)
 def test_learning_rates_step_sizes_and_seeds_are_one_program_and_each_lane_a_run(name):
     rates, etas, starts = [0.02, 0.1], [0.5, 1.0], [network(0), network(1)]
-    before = run_blocks._cache_size()
+    before = run_blocks.program._cache_size()
     found = nashpo.sweep(
         game(), EGPO(eta=etas), learner=LEARNERS[name](rates), seeds=[3, 8], starts=starts, steps=6, every=3
     )
-    assert run_blocks._cache_size() == before + 1
+    assert run_blocks.program._cache_size() == before + 1
     assert found.data["final_gap"].sizes == {"solver": 1, "game": 1, "beta": 1, "eta": 2, "learning_rate": 2, "seed": 2}
     policies = []
     for rate in rates:
@@ -108,7 +108,7 @@ def test_learning_rates_step_sizes_and_seeds_are_one_program_and_each_lane_a_run
         steps=5,
         every=3,
     )
-    assert run_blocks._cache_size() == before + 1
+    assert run_blocks.program._cache_size() == before + 1
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -120,13 +120,13 @@ def test_new_numbers_do_not_compile_again(name):
         ).check()
 
     run(0, 0.1, 1.0, 0.2, 0, 6)
-    before = _run._cache_size()
+    before = _run.program._cache_size()
     run(1, 0.02, 0.5, 0.1, 1, 7)
     run(2, np.float64(0.3), 0.1, 0.3, jax.random.key(2), 5)
-    assert _run._cache_size() <= before + 1
-    seeds = _run._cache_size()
+    assert _run.program._cache_size() <= before + 1
+    seeds = _run.program._cache_size()
     run(3, np.float64(0.2), 0.2, 0.3, jax.random.key(3), 8)
-    assert _run._cache_size() == seeds
+    assert _run.program._cache_size() == seeds
 
 
 def test_a_network_as_reference_is_where_a_sweep_begins_too():

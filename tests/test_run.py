@@ -92,17 +92,17 @@ def test_a_metric_that_holds_numbers_does_not_compile_again():
         return nashpo.solve(game(), EGPO(1.0), steps=4, metrics=named)
 
     run([0.2] * 5)
-    before = _run._cache_size()
+    before = _run.program._cache_size()
     result = run([0.1, 0.1, 0.2, 0.3, 0.3])
-    assert _run._cache_size() == before
+    assert _run.program._cache_size() == before
     assert result.trace["distance"].shape == (4,)
 
 
 def test_numbers_of_steps_within_a_power_of_two_share_a_program():
     nashpo.solve(game(), EGPO(1.0), steps=60)
-    before = _run._cache_size()
+    before = _run.program._cache_size()
     assert nashpo.solve(game(), EGPO(1.0), steps=40).trace["step"][-1] == 40
-    assert _run._cache_size() == before
+    assert _run.program._cache_size() == before
 
 
 def test_a_schedule_is_a_step_size():

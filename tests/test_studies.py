@@ -128,9 +128,9 @@ def test_ragged_games_share_one_program_a_rule(tmp_path):
     assert len(read_study(study).games) == 16
     # Five measurements: a program that no other test here has compiled.
     study["study"] |= {"steps": 10, "every": 2}
-    before = run_blocks._cache_size()
+    before = run_blocks.program._cache_size()
     run_study(study, tmp_path / "one")
-    assert run_blocks._cache_size() == before + 2
+    assert run_blocks.program._cache_size() == before + 2
 
 
 def test_nothing_is_computed_twice_and_a_change_keeps_what_fits(tmp_path):

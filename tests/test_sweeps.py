@@ -232,12 +232,12 @@ def test_one_compilation_a_rule_for_new_numbers_and_games():
         return nashpo.sweep([game(seed, 6), game(seed + 1, 4)], EGPO(etas), betas=betas, steps=8 + seed % 2, every=4)
 
     run(0, [0.1, 0.2, 0.3, 0.4], [0.1])
-    before = run_blocks._cache_size()
+    before = run_blocks.program._cache_size()
     run(1, [0.3, 0.4, 0.5, 0.6], [0.7])
-    assert run_blocks._cache_size() == before + 1  # steps 8 and 9 are two and three measurements
+    assert run_blocks.program._cache_size() == before + 1  # steps 8 and 9 are two and three measurements
     run(2, [0.15, 0.2, 0.3, 0.4], [0.2])
     run(3, [0.15, 0.2, 0.3, 0.4], [0.2])
-    assert run_blocks._cache_size() == before + 1
+    assert run_blocks.program._cache_size() == before + 1
 
 
 def test_ctrl_c_is_heard_while_a_sweep_is_computed(monkeypatch):

@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nashpo.compiling import Compiled
+
 _ABSENT = -1e8
 _FACTOR = 4.0
 _SHORTEST = 2.0**-12
@@ -32,8 +34,6 @@ _BOLD = 0.5
 """From this component of a step on its logarithm is taken."""
 _AT_FIRST = 100.0
 """The pace that the recurrence is trusted with before it has been tried."""
-_COMPILE_QUICKLY = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
-"""Halves the time of compilation; the program is as quick."""
 _STALLED, _GOING, _SOLVED = -1, 0, 1
 
 
@@ -77,16 +77,7 @@ class _State(NamedTuple):
     steps: jax.Array
 
 
-def _accepted(options: dict[str, Any]) -> dict[str, Any] | None:
-    """The compiler's options, or None if this version does not know them."""
-    try:
-        jax.jit(lambda x: -x, compiler_options=options)(0.0)
-    except Exception:  # its class depends on the version, and any means the same
-        return None
-    return options
-
-
-@functools.partial(jax.jit, compiler_options=_accepted(_COMPILE_QUICKLY))
+@Compiled
 def solve_all(payoff, log_reference, start, numbers) -> jax.Array:
     """`[X, A + 2]`: log-probabilities, then 1 for a lane that is solved (-1: given up), then Newton steps taken.
 

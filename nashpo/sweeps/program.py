@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from nashpo.compiling import Compiled
 from nashpo.game import Game
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.march import finite, march, measure
@@ -48,7 +49,7 @@ class Length(NamedTuple):
     """Whether starts leave out the responses that the reference does not allow."""
 
 
-@functools.partial(jax.jit, static_argnames=("length", "mesh", "split"))
+@functools.partial(Compiled, static_argnames=("length", "mesh", "split"))
 def run_blocks(
     games: Game, settings: Setting, tol: Any, metrics: Any, steps: Any, *, length: Length, mesh: Mesh, split: str
 ) -> Lane:

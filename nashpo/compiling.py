@@ -1,0 +1,45 @@
+"""How a program that runs for a user is compiled."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+"""The CPU compiler's older code generator needs half the time, for programs that are as quick."""
+
+
+class Compiled:
+    """`jax.jit(function, **settings)`, compiled in about half the time on a CPU.
+
+    What the compiler accepts is asked at the first call, because asking starts JAX's backend.
+
+    >>> import jax.numpy as jnp
+    >>> double = Compiled(lambda x, times: x * times, static_argnames="times")
+    >>> double(jnp.ones(2), times=2).tolist()
+    [2.0, 2.0]
+    """
+
+    def __init__(self, function: Callable[..., Any], **settings: Any) -> None:
+        self._function, self._settings = function, settings
+        functools.update_wrapper(self, function)
+
+    @functools.cached_property
+    def program(self) -> Any:
+        """The compiled function."""
+        return jax.jit(self._function, compiler_options=_accepted(), **self._settings)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """The function's answer."""
+        return self.program(*arguments, **named)
+
+
+@functools.cache
+def _accepted() -> dict[str, Any] | None:
+    """The compiler's options, or None if this version does not know them."""
+    try:
+        jax.jit(lambda x: -x, compiler_options=_OPTIONS)(0.0)
+    except Exception:  # its class depends on the version, and any means the same
+        return None
+    return _OPTIONS
