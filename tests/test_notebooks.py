@@ -1,6 +1,7 @@
 """Notebooks run from top to bottom, and are kept without outputs."""
 
 import json
+import os
 from pathlib import Path
 
 import nbclient
@@ -12,7 +13,9 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.i
 
 @pytest.mark.filterwarnings("ignore:Proactor event loop:RuntimeWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebook_runs(path, tmp_path):
+def test_notebook_runs(path, tmp_path, monkeypatch):
+    """Where NASHPO_NOTEBOOKS names a folder, the notebook is left there as it ran, for the documentation."""
+    monkeypatch.delenv("MPLBACKEND")  # notebooks show what they draw
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
@@ -20,6 +23,8 @@ def test_notebook_runs(path, tmp_path):
     warned = [o for cell in notebook.cells for o in cell.get("outputs", ()) if o.get("name") == "stderr"]
     assert not errors
     assert not warned
+    if "NASHPO_NOTEBOOKS" in os.environ:
+        nbformat.write(notebook, Path(os.environ["NASHPO_NOTEBOOKS"], path.name))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
