@@ -12,7 +12,7 @@ kernels, not of operations: hence few reductions, and no branch but one.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
