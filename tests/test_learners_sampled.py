@@ -325,6 +325,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_target_is_reached_from_samples(name):
     rule, loss = TARGETS[name]

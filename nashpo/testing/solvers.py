@@ -139,7 +139,7 @@ def _numbers(runs: Runs) -> None:
 
 def _compiled() -> int:
     """How many programs have been compiled for runs."""
-    return _run._cache_size()  # type: ignore[attr-defined]  a jitted function has it
+    return _run.program._cache_size()
 
 
 def _refuses(runs: Runs) -> None:
