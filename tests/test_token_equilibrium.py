@@ -69,12 +69,16 @@ def test_samples_alone_reach_the_exact_equilibrium(name):
 
 @pytest.mark.slow
 def test_the_average_of_self_play_reaches_the_minimax_winner():
-    """Self-play has no pull back, so that errors of a fit last: the average may be 0.01 worse than the exact one."""
+    """Self-play has no pull back, so that errors of a fit last: the average may be 0.01 worse than the exact one.
+
+    Over six seeds it is worse by 0.0066 with a deviation of 0.0012 from 64 votes and answers, 0.0058 and 0.0009 from
+    128. Which answers are drawn depends on rounding, hence on the compiler: the bound has to hold for other draws too.
+    """
     game = token_length_bias(length=2, prompts=2)
     equilibrium = nashpo.equilibrium(game)
     assert equilibrium.unique
     steps, eta = 1000, 0.2
-    found = runs(game, SPO(eta), Sampled(1e-2, responses=64, gains=Fresh(64), updates=16), steps)
+    found = runs(game, SPO(eta), Sampled(1e-2, responses=128, gains=Fresh(128), updates=16), steps)
     exact = nashpo.solve(game, SPO(eta), steps=steps, every=steps).trace["duality_gap"][-1]
     first = [nashpo.duality_gap(game, start(game.oracle.answers, seed)) for seed in range(SEEDS)]
     gaps = found.data["final_gap"].values
