@@ -8,12 +8,15 @@ import jax
 
 _OPTIONS = {"xla_cpu_use_fusion_emitters": False}
 """The CPU compiler's older code generator needs half the time, for programs that are as quick."""
+_NESTED = "can only be passed to top-level `jax.jit`"
+"""What JAX says of options for a part of another program."""
 
 
 class Compiled:
     """`jax.jit(function, **settings)`, compiled in about half the time on a CPU.
 
-    What the compiler accepts is asked at the first call, because asking starts JAX's backend.
+    What the compiler accepts is asked at the first call, because asking starts JAX's backend. Inside a program of the
+    user's own, `jax.jit(lambda eta: nashpo.solve(...).policy.probs())`, the function is compiled as that program is.
 
     >>> import jax.numpy as jnp
     >>> double = Compiled(lambda x, times: x * times, static_argnames="times")
@@ -32,14 +35,19 @@ class Compiled:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """The function's answer."""
-        return self.program(*arguments, **named)
+        try:
+            return self.program(*arguments, **named)
+        except ValueError as error:
+            if _NESTED not in str(error):
+                raise
+        return jax.jit(self._function, **self._settings)(*arguments, **named)
 
 
 @functools.cache
 def _accepted() -> dict[str, Any] | None:
     """The compiler's options, or None if this version does not know them."""
     try:
-        jax.jit(lambda x: -x, compiler_options=_OPTIONS)(0.0)
+        jax.jit(lambda x: -x, compiler_options=_OPTIONS).lower(0.0).compile()
     except Exception:  # its class depends on the version, and any means the same
         return None
     return _OPTIONS

@@ -7,7 +7,7 @@ import pytest
 from cases import GAMES, interior_table, random_table
 
 import nashpo
-from nashpo import metrics
+from nashpo import compiling, metrics
 from nashpo.learners import Regression
 from nashpo.mirror import Mirror
 from nashpo.run import _run
@@ -32,6 +32,32 @@ def test_any_gap_is_within_an_infinite_tolerance():
     for run in (nashpo.solve, nashpo.drive):
         assert run(game(), EGPO(1.0), steps=64, tol=np.inf).steps <= 1
     assert nashpo.sweep(game(), EGPO(1.0), steps=64, tol=np.inf).data["steps"].max() <= 1
+
+
+PROGRAMS = {
+    "jit": lambda run: jax.jit(run)(0.5),
+    "jit of a vmap": lambda run: jax.jit(jax.vmap(run))(jnp.array([0.5, 1.0]))[0],
+    "vmap": lambda run: jax.vmap(run)(jnp.array([0.5, 1.0]))[0],
+    "jvp": lambda run: jax.jvp(run, (0.5,), (1.0,))[0],
+    "scan": lambda run: jax.lax.scan(lambda carry, eta: (carry, run(eta)), 0, jnp.array([0.5]))[1][0],
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_run_may_be_part_of_a_program(name):
+    def run(eta):
+        return nashpo.solve(game(), EGPO(eta), steps=10).policy.probs()
+
+    np.testing.assert_allclose(run(0.5), PROGRAMS[name](run), rtol=1e-12)
+
+
+def test_a_compiler_is_asked_what_it_knows_inside_a_program_too(monkeypatch):
+    asked = compiling._accepted.__wrapped__
+    found = []
+    jax.eval_shape(lambda: found.append(asked()))
+    monkeypatch.setattr(compiling, "_OPTIONS", {"xla_cpu_no_such_option": True})
+    jax.eval_shape(lambda: found.append(asked()))
+    assert found == [{"xla_cpu_use_fusion_emitters": False}, None]
 
 
 def test_a_tolerance_that_is_not_reached_is_said():
