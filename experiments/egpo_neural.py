@@ -56,7 +56,7 @@ PROTOCOL = "EGPO arXiv:2503.08942, authors' simulation code; figure from one run
 
 
 class SharedNetwork(nnx.Module):
-    """Logits `[B, A]` of games `[B]`: a trainable vector a game, then layers that all games share."""
+    """Logits `[B, A]` of games `[B, games]`, ones and zeros: a trainable vector a game, then layers that all share."""
 
     def __init__(self, rngs: nnx.Rngs, games: int = GAMES, responses: int = RESPONSES) -> None:
         normal = nnx.initializers.xavier_normal()
@@ -65,7 +65,7 @@ class SharedNetwork(nnx.Module):
         self.output = nnx.Linear(WIDTH, responses, kernel_init=normal, rngs=rngs)
 
     def __call__(self, games: Array) -> Array:
-        hidden = self.inputs[...][games]
+        hidden = games @ self.inputs
         for layer in self.layers:
             hidden = jax.nn.relu(layer(hidden))
         return self.output(hidden)
@@ -85,7 +85,7 @@ class NashMDPG(UpdateRule):
 
 def network(draw: int) -> Neural:
     """The policy at its start, which is the reference."""
-    return Neural.from_module(SharedNetwork(nnx.Rngs(draw)), np.arange(GAMES), RESPONSES)
+    return Neural.from_module(SharedNetwork(nnx.Rngs(draw)), np.eye(GAMES, dtype=np.float32), RESPONSES)
 
 
 def game(draw: int, beta: float) -> nashpo.Game:

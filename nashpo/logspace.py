@@ -33,7 +33,8 @@ def log_softmax(x: Array) -> Array:
     [0.25, 0.75]
     """
     xp = namespace(x)
-    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    top = xp.max(x, axis=-1, keepdims=True)
+    shifted = x - (top if xp is np else jax.lax.stop_gradient(top))  # which nothing depends on
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
 

@@ -94,7 +94,9 @@ def seeds(repeats: int, smoke: bool) -> list[dict[str, Any]]:
 
     count, steps = (4, 10) if smoke else (64, 2000)
     table = random_constant_sum(RESPONSES, seed=0).oracle.table().astype(np.float32)
-    single = [Neural.from_module(SharedNetwork(nnx.Rngs(seed), games=1), np.arange(1)) for seed in range(count)]
+    single = [
+        Neural.from_module(SharedNetwork(nnx.Rngs(seed), games=1), np.ones((1, 1), np.float32)) for seed in range(count)
+    ]
     cases = {
         "10 games, plain descent": (
             game(0, BETA),
