@@ -120,10 +120,10 @@ def test_steps_and_learning_rates_do_not_compile_again(rng):
     game, policy = tabular_game(rng, 0.3), random_policy(rng)
     start = Tabular.from_probs(np.full((2, 4), 0.25))
     trained_lower_bound(game, policy, start, key=jax.random.key(0), steps=3, learning_rate=0.05)
-    before = _ascend._cache_size()
+    before = _ascend.program._cache_size()
     again = dataclasses.replace(game, beta=0.1)
     trained_lower_bound(again, policy, start, key=jax.random.key(1), steps=5, learning_rate=0.02)
-    assert _ascend._cache_size() == before
+    assert _ascend.program._cache_size() == before
 
 
 def token_game(rng):

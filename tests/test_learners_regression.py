@@ -394,6 +394,10 @@ BAD = {
         Regression(0.1, optimizer=lambda rate: rate),
         r"makes a float of a learning rate, which is no opta",
     ),
+    "more than a rate asked for": (
+        Regression(0.1, optimizer=lambda rate, decay: optax.adamw(rate, weight_decay=decay)),
+        r"Regression\(optimizer=<lambda>\): cannot be called with a learning rate alone: .*'decay'",
+    ),
     "a class": (Regression, r"learner=<class .*Regression'>: give an instance"),
     "no learner": (3, "learner=3: give an instance"),
     "no updates": (Regression(0.1, updates=0), r"Regression\(updates=0\): must be a whole number, at least 1"),

@@ -174,9 +174,9 @@ def test_weights_parameters_and_keys_are_no_new_program():
     parts = [(Parts(weights_of(LLAMA, seed)), Parts(weights_of(LLAMA, seed + 1))) for seed in (0, 5)]
     decoding, contexts = Decoding(2), left_padded(PROMPTS)
     generate(LLAMA, None, parts[0], [0.5, 0.5], contexts, jax.random.key(0), 2, decoding)
-    size = room._generate._cache_size()
+    size = room._generate.program._cache_size()
     generate(LLAMA, None, parts[1], np.array([2.0, -1]), jnp.asarray(contexts), jax.random.key(1), 2, Decoding(2))
-    assert room._generate._cache_size() == size
+    assert room._generate.program._cache_size() == size
 
 
 def test_what_is_no_mixture_is_refused():

@@ -105,7 +105,7 @@ class TestReader:
 
     def test_few_programs_are_compiled(self, params, text):
         reader, head = Reader(DECODER, params, text, batch=4), draw(1, 1)
-        compiled = _read._cache_size  # pyright: ignore[reportAttributeAccessIssue]
+        compiled = _read.program._cache_size
         before = compiled()
         for lengths in itertools.product((1, 3, 5, 8), repeat=2):
             rows = [[7] * length for length in (*lengths, 2, 4)]

@@ -193,7 +193,11 @@ def test_training_says_what_is_wrong():
         (lambda: fit(model, data, KEY, Training(patience="x")), "patience='x': must be a whole number"),
         (lambda: fit(model, data, KEY, Training(tol="x")), "tol='x': the slope to stop at"),
         (lambda: fit(model, data, KEY, Training(optimizer=optax.adam(0.1))), "give a function from a learning rate"),
-        (lambda: fit(model, data, KEY, Training(learning_rate="x")), "learning_rate='x': must be a positive"),
+        (
+            lambda: fit(model, data, KEY, Training(learning_rate="x")),
+            r"Training\(learning_rate=x\): must be a positive",
+        ),
+        (lambda: fit(model, data, KEY, Training(optimizer=lambda a, b: a)), "cannot be called with a learning rate al"),
         (lambda: fit(model, data, KEY, flip="x"), "flip=x: must be at least 0"),
         (lambda: fit(model, data, KEY, penalty="x"), "penalty=x: the precision"),
         (lambda: fit(model, data, KEY, held_out=[data]), r"fit\(held_out\): give Comparisons"),

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nashpo.compiling import Compiled
 from nashpo.estimates.bound import GapLowerBound, bound_of
 from nashpo.estimates.value import opponents, penalty, sampled_advantages, speaker
 from nashpo.game import Game, precision
-from nashpo.learners.descent import check_optimizer, start_descent, step
+from nashpo.learners.descent import start_descent, step
 from nashpo.learners.losses.base import mean_of_others
 from nashpo.policies.base import Policy, Trainable
 from nashpo.policies.listed import spoken
@@ -18,6 +19,7 @@ from nashpo.policies.trained import parameters, trained
 from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key, Schedule
 from nashpo.validation.numbers import is_whole
+from nashpo.validation.optimizers import check_optimizer
 
 
 def trained_lower_bound(
@@ -69,7 +71,7 @@ def trained_lower_bound(
     return bound_of(measured, resampling, confidence, resamples, responses, response, "the trained response")
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "prompts", "responses"))
+@functools.partial(Compiled, static_argnames=("optimizer", "prompts", "responses"))
 def _ascend(game, policy, reference, start, key, rate, steps, *, optimizer, prompts: int, responses: int) -> Any:
     """The parameters of the response after `steps` gradient steps."""
 

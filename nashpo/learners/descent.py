@@ -6,38 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.core import Tracer
 
 from nashpo.blame import BAD_PARAMETER, first_bad
 from nashpo.typing import Array
-from nashpo.validation.numbers import is_positive, is_whole
-
-
-def check_optimizer(name: str, optimizer: Any, learning_rate: Any) -> None:
-    """Refuse what is no optimizer or no learning rate; `name` is the learner that it is a setting of.
-
-    >>> check_optimizer("Regression", optax.adam, -1.0)
-    Traceback (most recent call last):
-        ...
-    ValueError: Regression(learning_rate=-1.0): must be a positive finite number or an optax schedule.
-    """
-    if not callable(optimizer):
-        raise ValueError(
-            f"{name}(optimizer={type(optimizer).__name__}): give a function from a learning rate to an optax "
-            "transformation, for example optax.adam or lambda rate: optax.chain(optax.clip_by_global_norm(1.0), "
-            "optax.adamw(rate))."
-        )
-    if isinstance(learning_rate, Tracer):
-        return
-    if not callable(learning_rate) and not is_positive(learning_rate):
-        raise ValueError(
-            f"{name}(learning_rate={learning_rate}): must be a positive finite number or an optax schedule."
-        )
-    if not hasattr(optimizer(learning_rate), "init"):
-        raise ValueError(
-            f"{name}(optimizer={getattr(optimizer, '__name__', optimizer)}): makes a "
-            f"{type(optimizer(learning_rate)).__name__} of a learning rate, which is no optax transformation."
-        )
+from nashpo.validation.numbers import is_whole
 
 
 def check_count(setting: str, value: Any, least: int, otherwise: str = "") -> None:

@@ -9,7 +9,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from nashpo.blame import BAD_ANSWERS
 from nashpo.game import Game
 from nashpo.learners.collect import Recipe, bad_answers, collect
-from nashpo.learners.descent import check_optimizer, start_descent
+from nashpo.learners.descent import start_descent
 from nashpo.learners.fitting import fit_samples
 from nashpo.learners.gains import Fresh
 from nashpo.learners.losses.base import Samples, Terms
@@ -26,6 +26,7 @@ from nashpo.policies.trained import parameters, trained
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Schedule
+from nashpo.validation.optimizers import check_optimizer
 
 
 @record

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import jax
 import jax.numpy as jnp
 
+from nashpo.compiling import Compiled
 from nashpo.lm.decoder import Cache, Decoder, LoRA, empty_cache, hidden, logits
 from nashpo.lm.filters import Decoding, draw_token, next_token_law
 from nashpo.lm.sequences import lengths, positions
@@ -135,7 +136,7 @@ class _Step(NamedTuple):
     unfiltered: jax.Array | None
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(Compiled, static_argnums=0)
 def _generate(
     how: _How, bases: tuple[Any, ...], adapters: tuple[Any, ...], weights: jax.Array, contexts: jax.Array, key: Key
 ) -> Completions:

@@ -1,6 +1,5 @@
 """The learner of language models: completions are generated and judged on the host, then fitted in one program."""
 
-import functools
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -8,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from nashpo.compiling import Compiled
 from nashpo.game import Game
 from nashpo.learners.collect import Recipe, bad_answers, collect
-from nashpo.learners.descent import check_optimizer, start_descent
+from nashpo.learners.descent import start_descent
 from nashpo.learners.fitting import fit_samples
 from nashpo.learners.gains import Fresh
 from nashpo.learners.losses.base import Samples, Terms
@@ -27,6 +27,7 @@ from nashpo.policies.trained import parameters
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Schedule
+from nashpo.validation.optimizers import check_optimizer
 
 _START = "start of the fit"
 """A slot of no rule."""
@@ -201,5 +202,5 @@ def _descend(how: _How, rate: Any, state: Any, start: Any, loss: Any, samples: S
     return kept_there(params, how.params), kept_there(state, how.state), info
 
 
-_fit = functools.partial(jax.jit, static_argnums=0)(_descend)
-_fit_donated = functools.partial(jax.jit, static_argnums=0, donate_argnums=2)(_descend)
+_fit = Compiled(_descend, static_argnums=0)
+_fit_donated = Compiled(_descend, static_argnums=0, donate_argnums=2)

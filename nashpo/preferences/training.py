@@ -11,11 +11,13 @@ import numpy as np
 import optax
 
 from nashpo.blame import first_bad
+from nashpo.compiling import Compiled
 from nashpo.preferences.comparisons import Comparisons
 from nashpo.preferences.losses import Correction, check_correction, check_penalty, targets
 from nashpo.preferences.rows import as_key, require_comparisons
 from nashpo.typing import Array, Key, Scalar
-from nashpo.validation.numbers import is_number, is_positive, whole_number
+from nashpo.validation.numbers import is_number, whole_number
+from nashpo.validation.optimizers import check_optimizer
 
 
 class Scored(Protocol):
@@ -164,11 +166,7 @@ def fit(
 
 def _check_training(training: Training) -> None:
     """Refuse counts that are no counts, and what is no optimizer."""
-    if training.optimizer is not None and not callable(training.optimizer):
-        kind = type(training.optimizer).__name__
-        raise ValueError(f"optimizer={kind}: give a function from a learning rate to an optimizer, as optax.adam.")
-    if not callable(training.learning_rate) and not is_positive(training.learning_rate):
-        raise ValueError(f"learning_rate={training.learning_rate!r}: must be a positive finite number or a schedule.")
+    check_optimizer("Training", training.optimizer or _lbfgs, training.learning_rate)
     counts = {"steps": training.steps, "every": training.every, "batch": training.batch, "patience": training.patience}
     for name, count in counts.items():
         if count is not None or name in ("steps", "every"):
@@ -214,7 +212,7 @@ def _start(model: Any, learning_rate: float, optimizer: Callable) -> tuple[Any, 
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), carry)
 
 
-@functools.partial(jax.jit, static_argnames=("noise", "optimizer", "batch", "count"))
+@functools.partial(Compiled, static_argnames=("noise", "optimizer", "batch", "count"))
 def _chunk(model, carry, rows, key, penalty, learning_rate, done, noise, optimizer, batch, count):
     """`count` steps: the new parameters, and for every step the loss, the largest slope, what is not finite."""
     update = optax.with_extra_args_support(optimizer(learning_rate)).update

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nashpo.compiling import Compiled
 from nashpo.fingerprint import digest, fingerprint
 from nashpo.lm.decoder import Decoder, hidden
 from nashpo.lm.encoder import Encoder
@@ -155,7 +156,7 @@ def _decoded(decoder: Any, params: Any, tokens: jax.Array, places: jax.Array) ->
     return hidden(decoder, params, tokens, places)[0]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(Compiled, static_argnums=(0, 1, 2))
 def _read(states, model, cap, params, head, tokens, places, at):
     """`Reader.read` of one batch."""
     asked = jnp.take_along_axis(states(model, params, tokens, places), at[:, :, None], axis=1).astype(jnp.float32)
