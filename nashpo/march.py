@@ -94,8 +94,16 @@ def measure(metrics, game, solver, state) -> dict[str, Array]:
     if enumerable_game(game) and enumerable(policy):
         values["duality_gap"] = jnp.asarray(duality_gap(game, policy))
     for name, metric in metrics.items():
-        values[name] = jnp.asarray(metric(game, last if isinstance(metric, Last) else policy))
+        values[name] = _numbers(name, metric(game, last if isinstance(metric, Last) else policy))
     return values
+
+
+def _numbers(name: str, value: Any) -> Array:
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        kind = type(value).__name__
+        raise ValueError(f"metrics: {name!r} returns a {kind}: a metric is a number or an array of numbers.") from None
 
 
 def finite(tree: Any) -> Array:

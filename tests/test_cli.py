@@ -148,6 +148,18 @@ def test_interrupt_and_closed_pipe_have_their_codes(capsys, monkeypatch):
     assert run(capsys, "games")[0] == 130
 
 
+@pytest.mark.parametrize("said", ["Unable to allocate 7.28 TiB for an array with shape (1000000, 1000000)", ""])
+def test_a_game_too_large_for_the_memory_is_one_sentence(capsys, monkeypatch, said):
+    from nashpo.cli import games
+
+    def allocate(arguments):
+        raise MemoryError(said)
+
+    monkeypatch.setattr(games, "run", allocate)
+    code, _, err = run(capsys, "games")
+    assert code == 2 and err == f"nashpo: not enough memory: {said or 'none is left'}; take a smaller game\n"
+
+
 def test_an_interrupted_program_does_not_wait_for_what_is_still_computed(monkeypatch):
     from nashpo.cli import games
 

@@ -287,6 +287,7 @@ MISTAKES = [
     ("learner", "minibatch", 3, "line 16: learner: Generated(minibatch=3): must divide the 4 prompts of a fit"),
     ("learner", "prompts", 9, "learner: Generated(prompts=9): there are 8 prompts to train on; take at most as many"),
     ("learner", "loss", "dpo", "asks for the target"),
+    ("judge", "unfinished_penalty", 1.5, "judge.unfinished_penalty is 1.5, but must be a number from 0 to 1."),
     ("generation", "stop", ["red green"], "has 'red green', which is 2 tokens"),
     ("generation", "top_p", 2, "generation.top_p is 2, but must be a number above 0 and at most 1."),
     ("evaluation", "prompts", 3, "evaluation.prompts is 3, but must be a whole number, 4 or more."),

@@ -180,6 +180,12 @@ def test_the_limit_follows_the_scale_of_scores():
         ({"steps": 4, "metrics": ["entropy"]}, "must be a function"),
         ({"steps": 4, "metrics": metrics.entropy}, "give a list of functions"),
         ({"steps": 4, "metrics": 3}, "metrics=3: give a list of functions"),
+        (
+            {"steps": 4, "metrics": {"both": lambda g, p: {"a": 1.0}}},
+            "'both' returns a dict: a metric is a number or an",
+        ),
+        ({"steps": 4, "metrics": {"none": lambda g, p: None}}, "'none' returns a NoneType: a metric is a number or an"),
+        ({"steps": 4, "metrics": {"word": lambda g, p: "high"}}, "'word' returns a str: a metric is a number or an"),
         ({"steps": 4, "key": -1}, r"key=-1: a whole number is a seed from 0"),
         ({"steps": 4, "key": 1.5}, r"key=1.5: give a whole number"),
         ({"steps": 4, "key": "a"}, r"key='a': give a whole number"),

@@ -85,6 +85,8 @@ def _guarded(arguments: list[str]) -> int:
             return code
     except ValueError as error:
         return complain(error, BAD_INPUT)
+    except MemoryError as error:
+        return complain(f"not enough memory: {str(error) or 'none is left'}; take a smaller game", BAD_INPUT)
     except KeyboardInterrupt:
         return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:

@@ -39,6 +39,11 @@ def at_least_zero(value: Any) -> float:
     return _bounded(value, lambda x: x >= 0, "a number that is at least 0")
 
 
+def up_to_one(value: Any) -> float:
+    """A number from 0 to 1."""
+    return _bounded(value, lambda x: 0 <= x <= 1, "a number from 0 to 1")
+
+
 def positive(value: Any) -> float:
     """A number above zero."""
     return _bounded(value, lambda x: x > 0, "a number above 0")

@@ -14,7 +14,7 @@ from nashpo.lm.config.tables import some_text
 from nashpo.lm.text import Text
 from nashpo.nearest import nearest
 from nashpo.studies.document import Document
-from nashpo.studies.values import at_least_zero, positive, whole
+from nashpo.studies.values import at_least_zero, positive, up_to_one, whole
 
 KINDS = {
     "reward": "Reward",
@@ -41,7 +41,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "cache": some_text,
     "retries": whole(0),
     "wait": at_least_zero,
-    "unfinished_penalty": at_least_zero,
+    "unfinished_penalty": up_to_one,
 }
 
 
