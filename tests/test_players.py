@@ -142,6 +142,16 @@ def test_among_pairs_a_vanishing_regret_makes_the_average_an_equilibrium():
     assert regret.max() < np.log(3) / (0.05 * 4000) + 0.05 / 8
 
 
+@pytest.mark.parametrize(("weights", "constant"), [("symmetric", True), ("in a ring", False)])
+def test_gains_of_the_average_add_up_to_regrets_where_payoffs_add_up_to_a_constant(rng, weights, constant):
+    cycle = nashpo.Game.from_table([[0.5, 0.9, 0.3], [0.1, 0.5, 0.8], [0.7, 0.2, 0.5]])
+    meet = {"symmetric": [[0, 0.8, 0.2], [0.8, 0, 0.2], [0.2, 0.2, 0.6]], "in a ring": np.roll(np.eye(3), 1, axis=1)}
+    game = PairwiseGame.among(cycle, weights=meet[weights])
+    result = play(game, eta=2.0, steps=20, starts=rng.dirichlet(np.ones(3), 3))
+    difference = np.sum(gains(game, result.average)) - np.sum(result.regret)
+    assert (abs(difference) < 1e-12) if constant else (abs(difference) > 1e-3)
+
+
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [

@@ -28,9 +28,11 @@ def play(game: PlayerGame, *, eta: Scalar, steps: int, starts: Array | Tabular |
     """All players take `steps` steps of equation 10 of MNPO (arXiv:2509.23102) at once, on any game of n players.
 
     They begin at `starts` (probabilities `[n, A]` or `[n, X, A]`; the reference if None). Where players meet in
-    pairs, an average regret that vanishes makes the average profile an equilibrium. One against many, payoffs
-    are multilinear in the opponents and it only makes the history of play a coarse correlated equilibrium: the
-    gains of the average profile need not vanish. Regrets leave KL penalties out. `eta > 0` multiplies win rates.
+    pairs under one table with symmetric weights, what all are paid is constant, and the gains of the average profile
+    add up to the average regrets (Cai, Daskalakis 2011, SODA, "On minmax theorems for multiplayer games"): as these
+    vanish it becomes an equilibrium. Elsewhere (one against many, annotators that differ, weights that do) regrets
+    that vanish only make the history of play a coarse correlated equilibrium, and the gains of the average profile
+    need not vanish. Regrets and these gains leave KL penalties out. `eta > 0` multiplies win rates.
 
     >>> from nashpo.players import TensorGame, epsilon_nash
     >>> shares = TensorGame.from_rewards([0.0, 1.0, 2.0], players=3)
