@@ -66,7 +66,7 @@ def spread(command, devices, processes):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    flags = f"--xla_force_host_platform_device_count={devices // processes}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices // processes}"
     paths = os.pathsep.join([str(HERE), *sys.path])
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths}
     started = [

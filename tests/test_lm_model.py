@@ -1,6 +1,7 @@
 """Language models as policies: what they score and sample, adapters, compiled programs, other engines, devices."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -231,7 +232,8 @@ for a, b in zip(jax.tree.leaves(slope(one)), jax.tree.leaves(slope(four))):
 @pytest.mark.slow
 def test_weights_that_are_spread_over_devices_give_the_same():
     root = Path(__file__).resolve().parents[1]
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
+    environment = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
     done = subprocess.run(
         [sys.executable, "-c", SPREAD], capture_output=True, text=True, env={k: str(v) for k, v in environment.items()}
     )
