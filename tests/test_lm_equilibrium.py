@@ -66,16 +66,26 @@ def test_samples_alone_reach_the_exact_equilibrium(name, seed):
 def test_the_average_of_self_play_reaches_the_minimax_winner():
     """Self-play has no pull back, so that errors of a fit last: the average may be 0.01 worse than the exact one.
 
-    After 500 steps that one is still a gap of 0.03 away from where the reference is almost never."""
+    After 500 steps that one is still a gap of 0.03 away from where the reference is almost never. Total variation is
+    measured between answers that win and answers that lose. How the nine that win share their part is hardly worth
+    anything: a linear program finds policies of that gap at a distance of up to 0.59, and at the same gap runs ended at
+    0.08 to 0.27, by the draws, which rounding decides.
+    """
     table = token_length_bias(length=2, prompts=2)
+    answers = table.oracle.answers
     game, start, listed = world(table, SMALL)
     steps, eta = 500, 0.8
     fit = Generated(1e-2, gains=Batch(), responses=256, updates=UPDATES, prompts=2, pool=64, optimizer=optax.adam)
     run = train(game, SPO(eta), learner=fit, steps=steps, start=start, key=1)
-    exact = nashpo.solve(listed, SPO(eta), steps=steps, every=steps).trace["duality_gap"][-1]
-    gap, distance = measured(run.policy, listed, table)
-    assert gap < exact + 0.01 < 0.2 * measured(start, listed, table)[0]
-    assert distance < 0.15
+    exact = nashpo.solve(listed, SPO(eta), steps=steps, every=steps)
+    gap, least = measured(run.policy, listed, table)[0], exact.trace["duality_gap"][-1]
+    assert gap < least + 0.01 < 0.2 * measured(start, listed, table)[0]
+    losing = nashpo.equilibrium(listed).probs() < 1e-9
+    lost, expected, first = (
+        np.sum(probs * losing, -1)
+        for probs in (listed_probs(run.policy, answers), exact.policy.probs(), listed_probs(start, answers))
+    )
+    assert np.max(lost) < np.max(expected) + 0.03 < 0.2 * np.min(first)
 
 
 @pytest.mark.slow
