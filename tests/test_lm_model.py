@@ -123,7 +123,7 @@ def test_mixtures_ask_all_policies_the_same_prompts(model, adapted):
 
 def test_a_second_call_compiles_nothing(model, adapted):
     def programs():
-        return completion_log_probs._cache_size(), generating._generate._cache_size()
+        return completion_log_probs._cache_size(), generating._generate.program._cache_size()
 
     def everything(policy, prompts, seed):
         policy.log_prob(prompts, np.roll(RESPONSES, seed, axis=0))
