@@ -35,7 +35,7 @@ class Neural:
     params: Any
     """Nested dict of arrays."""
     contexts: Array
-    """`[X, ...]`: what the network sees of each prompt."""
+    """`[X, ...]`: what the network sees of each prompt; ones and zeros are quicker than a number that picks a row."""
     rest: Any
     """Nested dict of arrays."""
     graph: Any = static()
