@@ -33,6 +33,11 @@ class Compiled:
         """The compiled function."""
         return jax.jit(self._function, compiler_options=_accepted(), **self._settings)
 
+    @functools.cached_property
+    def _part(self) -> Any:
+        """The function as a part of another program."""
+        return jax.jit(self._function, **self._settings)
+
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """The function's answer."""
         try:
@@ -40,7 +45,7 @@ class Compiled:
         except ValueError as error:
             if _NESTED not in str(error):
                 raise
-        return jax.jit(self._function, **self._settings)(*arguments, **named)
+        return self._part(*arguments, **named)
 
 
 @functools.cache

@@ -9,19 +9,6 @@ import optax
 
 from nashpo.blame import BAD_PARAMETER, first_bad
 from nashpo.typing import Array
-from nashpo.validation.numbers import is_whole
-
-
-def check_count(setting: str, value: Any, least: int, otherwise: str = "") -> None:
-    """Refuse what is no whole number of at least `least`.
-
-    >>> check_count("Regression(updates={})", 0, 1)
-    Traceback (most recent call last):
-        ...
-    ValueError: Regression(updates=0): must be a whole number, at least 1.
-    """
-    if not is_whole(value, least):
-        raise ValueError(f"{setting.format(value)}: must be a whole number, at least {least}{otherwise}.")
 
 
 def start_descent(optimizer: Any, learning_rate: Any, params: Any) -> Any:

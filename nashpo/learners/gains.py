@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from nashpo.game import Game, check_enumerable
 from nashpo.learners.blends import opponent_probs
-from nashpo.learners.descent import check_count
 from nashpo.learners.samplers import Scene, sample_blend
 from nashpo.oracles.base import VALUE
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import check_count
 
 
 class Gains(Protocol):

@@ -8,7 +8,7 @@ import optax
 
 from nashpo.game import Game, check_enumerable
 from nashpo.learners.blends import log_blend, opponent_probs
-from nashpo.learners.descent import check_count, descend, start_descent
+from nashpo.learners.descent import descend, start_descent
 from nashpo.learners.targets import TARGETS
 from nashpo.logspace import LOG_ZERO
 from nashpo.policies.tabular import Tabular, running_mean, tabulate
@@ -16,6 +16,7 @@ from nashpo.policies.trained import parameters, trained
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Schedule
+from nashpo.validation.numbers import check_count
 from nashpo.validation.optimizers import check_optimizer
 
 

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game
-from nashpo.learners.descent import check_count
 from nashpo.learners.samplers import Scene, pick
 from nashpo.logspace import LOG_ZERO
 from nashpo.policies.base import enumerable, listed_shape
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
+from nashpo.validation.numbers import check_count
 from nashpo.validation.wording import numeric
 
 _SHORT = 0.01

@@ -9,11 +9,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from nashpo.game import Game
-from nashpo.learners.descent import check_count
 from nashpo.learners.gains import compare_all
 from nashpo.learners.samplers import FromOpponent, FromReference, FromStart, Uniform
 from nashpo.policies.listed import spoken
 from nashpo.stage import Stage
+from nashpo.validation.numbers import check_count
 
 _SAMPLERS: dict[str, str] = {
     sampler.law: sampler.__name__ for sampler in (FromStart, FromOpponent, FromReference, Uniform)

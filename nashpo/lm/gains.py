@@ -3,11 +3,11 @@
 from typing import Any, ClassVar
 
 from nashpo.game import Game
-from nashpo.learners.descent import check_count
 from nashpo.learners.gains import against_fresh
 from nashpo.learners.samplers import Scene
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import check_count
 
 
 @record

@@ -62,3 +62,15 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
         raise ValueError(f"{name}={value!r}: must be a whole number.")
     bound = f"at most {most}" if most is not None and value > most else f"at least {least}"
     raise ValueError(f"{name}={value}: must be {bound}.")
+
+
+def check_count(setting: str, value: Any, least: int, otherwise: str = "") -> None:
+    """Refuse what is no whole number of at least `least`.
+
+    >>> check_count("Regression(updates={})", 0, 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: Regression(updates=0): must be a whole number, at least 1.
+    """
+    if not is_whole(value, least):
+        raise ValueError(f"{setting.format(value)}: must be a whole number, at least {least}{otherwise}.")

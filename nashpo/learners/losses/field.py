@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.learners.descent import check_count
 from nashpo.learners.losses.base import Samples, Terms, differences
 from nashpo.learners.losses.mirror import PairLabel
 from nashpo.learners.samplers import FromReference, FromStart
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar
+from nashpo.validation.numbers import check_count
 from nashpo.validation.wording import numeric
 
 _OPPONENT = frozenset({"opponent"})
