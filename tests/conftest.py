@@ -16,9 +16,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if "XLA_FLAGS" not in os.environ:
-    # Most of a test's time is compilation, of which XLA needs a quarter with these. It ends a program that gives it a
-    # flag it does not know, so another one asks first.
-    flags = os.environ | {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"}
+    # Most of a test's time is compilation, of which XLA needs a fifth with these: an older code generator, what LLVM can
+    # leave out left out, and a program in one part, for other tests keep the other cores busy. XLA ends a program that
+    # gives it a flag it does not know, so another one asks first.
+    flags = os.environ | {
+        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
+        "--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1"
+    }
     asked = subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=flags, capture_output=True)
     os.environ["XLA_FLAGS"] = "" if asked.returncode else flags["XLA_FLAGS"]
 
