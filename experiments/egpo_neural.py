@@ -212,7 +212,7 @@ def draw_curves(exact: dict[str, np.ndarray], sampled: dict[str, np.ndarray]) ->
             median = np.median(gaps, axis=(0, 2))
             ax.plot(np.linspace(0, setting["updates"], len(median)), np.maximum(median, 1e-14), label=name)
         ax.set(yscale="log", xlabel="updates", title=f"{title}, $\\beta$ = {setting['beta']:g}")
-    axes[0].set_ylabel("duality gap, median of games and draws [win probability]")
+    axes[0].set_ylabel("duality gap [win probability],\nmedian of games and draws")
     axes[1].legend()
     return figure
 
