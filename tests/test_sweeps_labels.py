@@ -51,6 +51,30 @@ def test_games_of_one_beta_in_two_precisions_have_it_on_the_axis():
     assert joined["beta"].values.tolist() == [0.1] and joined["own_beta"].values.tolist() == [0.1, 0.1]
 
 
+@pytest.mark.parametrize(
+    ("rules", "betas", "sentence"),
+    [
+        (EGPO(0.2), [0.1, 0.3, 0.1], r"^sweep: betas holds 0\.1 more than once: runs are found by these numbers"),
+        (EGPO(0.2), [0.0, -0.0], "betas holds 0.0 more than once"),
+        (EGPO([0.5, 0.2, 0.5, 0.2]), None, "eta of EGPO holds 0.2, 0.5 more than once"),
+        (EGPO([1, 1]), None, "eta of EGPO holds 1 more than once"),
+        ([EGPO([0.5, 0.5]), INPO([0.5, 0.3])], None, "eta of EGPO holds 0.5 more than once"),
+        (
+            APO(0.2, momentum=np.repeat(SINGLE, 2)),
+            None,
+            r"momentum of APO holds 0\.1, 0\.31622776, 1\.0 more",
+        ),
+        (EGPO(np.repeat(np.arange(1.0, 6.0), 2)), None, r"holds 1\.0, 2\.0, 3\.0, \.\.\. more than once"),
+    ],
+)
+def test_a_number_that_stands_twice_is_refused_for_its_label_would_select_several_runs(rules, betas, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        nashpo.sweep(GAME, rules, steps=2, betas=betas)
+    twice = nashpo.Game.from_table(TABLE, beta=np.array([0.1, 0.1]))
+    with pytest.raises(ValueError, match=r"betas holds 0\.1 more than once"):
+        nashpo.sweep(twice, EGPO(0.2), steps=2)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_label_rounds_to_its_number(dtype):
     values = np.geomspace(1e-3, 1e3, 37).astype(dtype)

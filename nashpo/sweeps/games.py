@@ -12,6 +12,7 @@ from nashpo.game import Game, check_enumerable
 from nashpo.oracles.table import Table
 from nashpo.policies.tabular import Tabular
 from nashpo.stacking import pad
+from nashpo.sweeps.settings import check_different
 from nashpo.validation.wording import numeric
 
 
@@ -83,6 +84,7 @@ def swept_betas(games: Sequence[Game], betas: Any) -> np.ndarray | None:
     values = values if jnp.issubdtype(values.dtype, jnp.floating) else numeric(betas, None, "betas")
     if values.ndim != 1 or len(values) == 0 or not np.all((values >= 0) & np.isfinite(values)):
         raise ValueError(f"betas={betas}: give a list of finite numbers that are at least 0.")
+    check_different(values, "betas")
     return values
 
 

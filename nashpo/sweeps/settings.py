@@ -61,6 +61,23 @@ def decimals(values: Any) -> np.ndarray:
     return np.array([float(str(value)) for value in values.ravel()]).reshape(values.shape)
 
 
+def check_different(values: np.ndarray, what: str) -> None:
+    """Raise `ValueError` where a number stands twice: its label would select several runs in place of one.
+
+    >>> check_different(np.array([0.5, 0.1, 0.5]), "betas")
+    Traceback (most recent call last):
+        ...
+    ValueError: sweep: betas holds 0.5 more than once: runs are found by these numbers, so give each of them once.
+    """
+    labels, counts = np.unique(decimals(values), return_counts=True)
+    twice = labels[counts > 1].tolist()
+    if twice:
+        named = ", ".join(map(str, twice[:3])) + ", ..." * (len(twice) > 3)
+        raise ValueError(
+            f"sweep: {what} holds {named} more than once: runs are found by these numbers, so give each of them once."
+        )
+
+
 def _path(place: Any) -> tuple[str, ...]:
     """The fields and positions on the way to a leaf, without the one that makes a solver of a rule."""
     parts = tuple(str(getattr(part, "name", getattr(part, "idx", getattr(part, "key", part)))) for part in place)
@@ -70,12 +87,13 @@ def _path(place: Any) -> tuple[str, ...]:
 def _axis_names(solver: Any, paths: list[tuple[str, ...]], leaves: list[Any]) -> dict[tuple[str, ...], str]:
     """The axis of every leaf that is an array: its field's name; fields of one name share an axis if equal."""
     arrays = {path: np.asarray(leaf) for path, leaf in zip(paths, leaves, strict=True) if np.ndim(leaf)}
+    name = type(getattr(solver, "rule", solver)).__name__
     for path, values in arrays.items():
         if values.ndim > 1 or len(values) == 0:
-            name = type(getattr(solver, "rule", solver)).__name__
             raise ValueError(
                 f"{name}: {'.'.join(path)} has shape {values.shape}; a number that is swept is a list of at least one."
             )
+        check_different(values, f"{'.'.join(path)} of {name}")
     names = {}
     for path, values in arrays.items():
         rivals = [other for other in arrays if _field(other) == _field(path)]
