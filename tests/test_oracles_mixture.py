@@ -60,6 +60,13 @@ def test_score_groups_mix_in_log_odds(rng):
     np.testing.assert_allclose(mixed.table(), S, atol=1e-15)
 
 
+def test_annotators_with_rewards_in_whole_numbers_count_equally():
+    whole = [BradleyTerry(np.array([rewards])) for rewards in ([3, 1, 0], [0, 1, 0])]
+    floats = [BradleyTerry(np.array([rewards])) for rewards in ([3.0, 1.0, 0.0], [0.0, 1.0, 0.0])]
+    assert Mixture.of(whole).weights.tolist() == [0.5, 0.5]
+    np.testing.assert_array_equal(Mixture.of(whole).table(), Mixture.of(floats).table())
+
+
 def test_what_does_not_fit_together_is_refused_at_the_door(rng):
     r = rng.standard_normal((1, 4))
     probabilities, scores = BradleyTerry(r), BradleyTerry(r, "score")

@@ -15,7 +15,7 @@ from cases import EVERY, GAMES, REFERENCE, SOLVERS, STEPS, random_table
 import nashpo
 from nashpo import metrics
 from nashpo.learners import Exact
-from nashpo.oracles import GeneralPreference, Noisy, Table
+from nashpo.oracles import BradleyTerry, GeneralPreference, Noisy, Table
 from nashpo.solver import SolveError, Status
 from nashpo.solvers import APO, EGPO, INPO, MNPO, SPO, FictitiousPlay, NashMD
 from nashpo.stage import Harmonic, StepSizeWarning
@@ -184,6 +184,20 @@ def test_noisy_oracles_draw_by_seed_and_other_oracles_keep_their_structure():
     assert found.data.attrs["scale"] == "mixed"
 
 
+def test_payoffs_in_whole_numbers_are_swept_as_they_are_solved():
+    oracles = {
+        "table": Table(np.array([[[0, 2, -1], [-2, 0, 1], [1, -1, 0]]]), "score"),
+        "rewards": BradleyTerry(np.array([[3, 1, 0]])),
+        "embeddings": GeneralPreference(np.array([[[1, 0], [0, 1], [2, 1]]])),
+        "votes": Noisy(BradleyTerry(np.array([[2, 1, 0]])), votes=2),
+    }
+    games = {name: nashpo.Game.from_oracle(oracle, beta=0.3) for name, oracle in oracles.items()}
+    found = nashpo.sweep(games, EGPO([0.2, 0.4]), steps=6)
+    for name, one in games.items():
+        agree(only(found, game=name, eta=0.4), nashpo.solve(one, EGPO(0.4), steps=6, key=0))
+    assert nashpo.sweep(games, EGPO(0.2), steps=2, starts="random").data["policy"].min() > 0
+
+
 def test_metrics_have_the_axes_they_have_in_a_result():
     measured = [metrics.probs, metrics.exploitability, metrics.Last(metrics.entropy)]
     games = {"a": game(1, 4), "b": game(2, 4)}
@@ -307,6 +321,9 @@ def test_numbers_are_single_precision_where_the_tables_are():
         ({"betas": ["a"]}, "betas must be a full array of real numbers"),
         ({"devices": []}, r"devices=\[\]: give a list of at least one"),
         ({"devices": "cpu"}, "devices='cpu': give a list of at least one"),
+        ({"devices": 1}, "devices=1: give a list of at least one"),
+        ({"starts": ["random"]}, "starts must be a full array of real numbers"),
+        ({"starts": [[0.5, 0.5], [0.2, 0.3, 0.5]], "seeds": 2}, "starts must be a full array of real numbers"),
         ({"learner": Exact(), "rules": FictitiousPlay()}, "takes no learner"),
     ],
 )

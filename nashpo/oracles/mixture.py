@@ -51,7 +51,8 @@ class Mixture(Enumerable):
         if not annotators:
             raise ValueError("Mixture.of([]): give at least one annotator.")
         if weights is None:
-            weights = np.full(len(annotators), 1.0 / len(annotators), jax.tree.leaves(annotators)[0].dtype)
+            kind = jax.tree.leaves(annotators)[0].dtype
+            weights = np.full(len(annotators), 1.0 / len(annotators), float if kind.kind in "biu" else kind)
         elif not isinstance(weights, jax.Array):
             weights = validate_distribution(weights, "weights", (len(annotators),), allow_zero=True)
         mixture = cls(annotators, weights)

@@ -110,6 +110,6 @@ def _arrays(game: Game) -> list[np.ndarray]:
 
 
 def _stacked(games: Sequence[Game]) -> Game:
-    dtype = _arrays(games[0])[0].dtype
+    dtype = games[0].prompts.dtype
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *games)
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf, stacked)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_origin
 
 import jax
@@ -26,6 +26,7 @@ from nashpo.sweeps.result import Sweep
 from nashpo.sweeps.settings import grid
 from nashpo.typing import Array
 from nashpo.validation.numbers import is_positive
+from nashpo.validation.wording import numeric
 
 Rules = UpdateRule | Solver | Sequence[UpdateRule | Solver] | Mapping[str, UpdateRule | Solver]
 
@@ -48,7 +49,8 @@ def sweep(
     """Run every rule on every game, for all values of every number that is an array, and for every seed.
 
     `games` and `rules` are one, several, or a mapping from names. A number of a rule that is a list or an array is an
-    axis of the result, `EGPO(eta=jnp.geomspace(0.1, 2, 8))`; so is beta, as `betas` in place of the games' own.
+    axis of the result, `EGPO(eta=jnp.geomspace(0.1, 2, 8))`; so is beta, as `betas` in place of the games' own. All
+    numbers of an axis differ: they are its labels.
     `seeds` (a number of them, or a list) seed noisy oracles and random starts as `key` does in `solve`. A run begins at
     the reference, at a random policy of its seed (`starts="random"`, uniform on the simplex), or at the probabilities
     `starts[k]`, `[A]` or `[X, A]`, of the k-th seed. With a `learner` of networks `starts` is a policy, or one for
@@ -76,7 +78,7 @@ def sweep(
     named, solvers = named_games(games), _named_rules(rules, learner)
     betas = swept_betas(list(named.values()), betas)
     numbers = _seeds(seeds)
-    places = jax.local_devices() if devices is None else list(devices)
+    places = jax.local_devices() if devices is None else list(devices) if isinstance(devices, Iterable) else [devices]
     if not places or not all(isinstance(place, jax.Device) for place in places):
         raise ValueError(f"devices={devices!r}: give a list of at least one of jax.devices().")
     stacked = batches(list(named.values()))
@@ -136,8 +138,8 @@ def _seeds(seeds: Any) -> np.ndarray:
 
 
 def _dtype(games: Game) -> np.dtype:
-    """The precision of the games' numbers."""
-    return np.asarray(jax.tree.leaves(games.oracle)[0]).dtype
+    """The precision of the games' numbers; an oracle itself may hold whole ones."""
+    return np.asarray(games.prompts).dtype
 
 
 def _references(games: Any) -> Any:
@@ -165,7 +167,7 @@ def _starts(starts: Any, seeds: np.ndarray, games: Game) -> Any:
             raise ValueError(f'starts="{starts}": give "random", or probabilities for every seed.')
         dtype = jax.dtypes.canonicalize_dtype(_dtype(games))
         return np.stack([random_logits(jax.random.key(seed), shape=shape, dtype=dtype) for seed in seeds])
-    probs = np.asarray(starts, float)
+    probs = numeric(starts, None, "starts").astype(float)
     probs = probs[:, None, :] if probs.ndim == 2 else probs
     count = len(seeds)
     fits = probs.ndim == 3 and len(probs) == count and probs.shape[1] in (1, shape[0]) and probs.shape[2] == shape[1]
