@@ -177,6 +177,18 @@ nashpo.players.play games of n players.
         )
 
 
+def check_one_beta(game: Game, what: str) -> None:
+    """Raise `ValueError` for a game with several values of beta, which would count as those of single responses.
+
+    >>> check_one_beta(Game.from_table(np.full((2, 2), 0.5), beta=np.array([0.1, 0.2])), "a run")
+    Traceback (most recent call last):
+        ...
+    ValueError: a run takes one beta, not beta=[0.1 0.2]; nashpo.sweep runs a game at several.
+    """
+    if np.ndim(game.beta):
+        raise ValueError(f"{what} takes one beta, not beta={game.beta}; nashpo.sweep runs a game at several.")
+
+
 def check_enumerable(game: Game, what: str, instead: str) -> None:
     """Raise `ValueError` where the responses of a game cannot be listed; `what` needs them, `instead` is advice.
 

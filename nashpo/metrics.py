@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashpo.game import Game, check_enumerable, check_game, enumerable_game
+from nashpo.game import Game, check_enumerable, check_game, check_one_beta, enumerable_game
 from nashpo.logspace import LOG_ZERO, kl, log_softmax, namespace
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, as_policy
@@ -164,6 +164,7 @@ def _listed(game: Game, policy: object) -> Array:
 def _fitting(game: Game, policy: object) -> Array:
     """Log-probabilities of a policy, which must have a row for every prompt, or one for all of them."""
     check_game(game, "a metric")
+    check_one_beta(game, "a metric")
     log_pi = as_policy(policy, game.items).log_probs()
     shape, contexts = tuple(np.shape(log_pi)), len(game.prompts)
     responses = game.shape[1] if enumerable_game(game) else shape[-1]

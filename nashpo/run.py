@@ -10,7 +10,7 @@ import numpy as np
 
 from nashpo.blame import blame
 from nashpo.compiling import Compiled
-from nashpo.game import Game, check_game, enumerable_game
+from nashpo.game import Game, check_game, check_one_beta, enumerable_game
 from nashpo.learners.base import Learner
 from nashpo.march import Run, march
 from nashpo.metrics import Last, duality_gap, payoff_bound
@@ -125,6 +125,7 @@ class Plan(NamedTuple):
 def prepare(game, rule_or_solver, steps, every, start, learner, key, tol, metrics) -> Plan:
     """Check the arguments of `solve` and bring them into the form that is compiled."""
     check_game(game, "a run")
+    check_one_beta(game, "a run")
     steps, every = step_counts(steps, every)
     check_tolerance(tol)
     if tol is not None and not enumerable_game(game):

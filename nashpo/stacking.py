@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from nashpo.game import Game, check_game
+from nashpo.game import Game, check_game, check_one_beta
 from nashpo.logspace import LOG_ZERO
 from nashpo.oracles.table import Table
 from nashpo.policies.tabular import Tabular
@@ -29,6 +29,7 @@ def stack(games: Sequence[Game]) -> Game:
         raise ValueError("stack([]): give at least one game.")
     for game in games:
         check_game(game, "stack")
+        check_one_beta(game, "stack")
     scales, betas = {g.scale for g in games}, {float(g.beta) for g in games}
     if len(scales) > 1 or len(betas) > 1:
         raise ValueError(f"stack: games must agree in scale and beta; these have {sorted(scales)} and {sorted(betas)}.")

@@ -10,6 +10,7 @@ import nashpo
 from nashpo import compiling, metrics
 from nashpo.learners import Regression
 from nashpo.mirror import Mirror
+from nashpo.players import PairwiseGame
 from nashpo.run import _run
 from nashpo.solvers import EGPO, INPO, SPO
 
@@ -201,6 +202,23 @@ def test_the_limit_follows_the_scale_of_scores():
 def test_settings_that_cannot_be_run_are_refused_in_one_sentence(options, message):
     with pytest.raises(ValueError, match=message):
         nashpo.solve(game(), EGPO(1.0), **options)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_several_betas_are_no_betas_of_single_responses(count):
+    several = nashpo.Game.from_table(np.full((5, 5), 0.5), beta=np.linspace(0.1, 0.5, count))
+    asked = [
+        lambda: nashpo.solve(several, EGPO(0.3), steps=2),
+        lambda: nashpo.drive(several, EGPO(0.3), steps=2),
+        lambda: nashpo.duality_gap(several, several.reference),
+        lambda: nashpo.best_response(several, several.reference),
+        lambda: nashpo.stack([several, several]),
+        lambda: PairwiseGame.among(several, players=2),
+    ]
+    for ask in asked:
+        with pytest.raises(ValueError, match=r"takes one beta, not beta=\[0\.1.*\]; nashpo\.sweep runs"):
+            ask()
+    assert nashpo.sweep(several, EGPO(0.3), steps=2).data.sizes["beta"] == count
 
 
 def test_a_run_starts_from_a_result_an_equilibrium_or_one_row_for_every_prompt():

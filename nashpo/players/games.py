@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from nashpo.game import Game, check_game
+from nashpo.game import Game, check_game, check_one_beta
 from nashpo.logspace import namespace
 from nashpo.oracles.base import EnumerableOracle
 from nashpo.oracles.mixture import Mixture
@@ -110,6 +110,7 @@ class PairwiseGame(Meetings):
         Raises `ValueError` for fewer than two players or weights whose rows do not sum to one.
         """
         check_game(game, "PairwiseGame.among")
+        check_one_beta(game, "PairwiseGame.among")
         return cls(game, meeting_weights(players, weights))
 
     def payoffs(self, profile: Array) -> Array:
@@ -142,6 +143,7 @@ class HeterogeneousGame(Meetings):
 
         Raises `ValueError` unless the oracle is a mixture of at least two annotators.
         """
+        check_one_beta(game, "HeterogeneousGame.among")
         return cls(game, meeting_weights(len(annotators(game)), weights))
 
     @classmethod
