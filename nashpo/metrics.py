@@ -162,7 +162,7 @@ def _listed(game: Game, policy: object) -> Array:
 
 
 def _fitting(game: Game, policy: object) -> Array:
-    """Log-probabilities of a policy, which must have a row for every prompt, or one for all of them."""
+    """Log-probabilities `[X, A]` of a policy, which must have a row for every prompt, or one for all of them."""
     check_game(game, "a metric")
     check_one_beta(game, "a metric")
     log_pi = as_policy(policy, game.items).log_probs()
@@ -170,7 +170,7 @@ def _fitting(game: Game, policy: object) -> Array:
     responses = game.shape[1] if enumerable_game(game) else shape[-1]
     if shape not in ((responses,), (1, responses), (contexts, responses)):
         raise ValueError(f"the policy has shape {shape}, the game [prompts, responses] = {(contexts, responses)}.")
-    return log_pi
+    return log_pi if shape == (contexts, responses) else namespace(log_pi).broadcast_to(log_pi, (contexts, responses))
 
 
 def _gibbs(game: Game, gains: Array) -> Array:

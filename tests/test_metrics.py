@@ -16,6 +16,7 @@ from scipy.special import logsumexp, softmax
 import nashpo
 from nashpo import metrics
 from nashpo.logspace import kl
+from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Noisy
 from nashpo.policies import Tabular
 
 SIZES = st.integers(2, 6)
@@ -178,6 +179,18 @@ def test_metrics_that_need_no_game_have_their_closed_forms():
 def test_what_is_no_policy_is_refused(policy):
     with pytest.raises(ValueError, match="probabilities"):
         nashpo.duality_gap(nashpo.Game.from_table(np.full((2, 2), 0.5)), policy)
+
+
+def test_one_row_serves_every_prompt_whatever_the_oracle(rng):
+    rewards, v = rng.normal(size=(3, 4)), rng.normal(size=(3, 4, 2))
+    oracles = [BradleyTerry(rewards), BradleyTerry(jnp.asarray(rewards)), GeneralPreference(v, "probability")]
+    row = np.array([0.1, 0.2, 0.3, 0.4])
+    for oracle in (*oracles, GeneralPreference(v), Noisy(oracles[0]), Mixture.of(oracles[:1] * 2)):
+        game = nashpo.Game.from_oracle(oracle, beta=0.3)
+        for measure in (nashpo.duality_gap, metrics.exploitability, metrics.gap_by_prompt, metrics.entropy):
+            np.testing.assert_array_equal(measure(game, row), measure(game, np.tile(row, (3, 1))))
+        best = nashpo.best_response(game, row).log_probs()
+        np.testing.assert_array_equal(best, nashpo.best_response(game, np.tile(row, (3, 1))).log_probs())
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 2), (4, 2)])
