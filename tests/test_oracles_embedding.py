@@ -148,6 +148,11 @@ def test_bad_embeddings_are_refused_in_a_sentence(rng):
         nashpo.Game.from_oracle(GeneralPreference(np.ones((4, 2))))
     with pytest.raises(ValueError, match=r"shape \(1, 4, 3\)"):
         nashpo.Game.from_oracle(GeneralPreference(np.ones((1, 4, 3))))
+    for scale in ("probability", "score"):
+        with pytest.raises(ValueError, match=r"embeddings has shape \(4, 2\)"):
+            GeneralPreference(np.ones((4, 2)), scale).win_rates(np.full((1, 4), 0.25))
+        with pytest.raises(ValueError, match=r"opponent has shape \(4,\)"):
+            GeneralPreference(np.ones((1, 4, 2)), scale).win_rates(np.full(4, 0.25))
     holed = rng.standard_normal((1, 4, 2))
     holed[0, 3, 1] = np.nan
     with pytest.raises(ValueError, match=r"embeddings\[0, 3, 1\] is nan \(prompt 0, response 3\)"):

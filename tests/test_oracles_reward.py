@@ -1,5 +1,6 @@
 """Bradley-Terry: maximum likelihood, and when there is none."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -99,6 +100,19 @@ def test_bad_rewards_are_refused():
         _ = BradleyTerry(np.zeros(3)).shape
     with pytest.raises(ValueError, match=r"rewards\[0, 1\] is inf"):
         BradleyTerry(np.array([[0.0, np.inf]])).check()
+
+
+@pytest.mark.parametrize("scale", ["probability", "score"])
+def test_rewards_and_opponents_of_another_shape_are_refused_without_a_game(scale):
+    one, row = np.array([1.0, 0.0, 2.0]), np.full((1, 3), 1 / 3)
+    for rewards in (one, jnp.asarray(one)):
+        with pytest.raises(ValueError, match=r"rewards has shape \(3,\), but must be \[prompts, responses\] \(rewards"):
+            BradleyTerry(rewards, scale).win_rates(row)
+    with pytest.raises(ValueError, match="rewards must be an array"):
+        BradleyTerry(one.tolist(), scale).win_rates(row)  # pyright: ignore[reportArgumentType]
+    for opponent in (row[0], row[:, :2], np.full((2, 3), 1 / 3)):
+        with pytest.raises(ValueError, match=r"opponent has shape .* probabilities \[prompts, responses\] = \(1, 3\)"):
+            BradleyTerry(one[None], scale).win_rates(opponent)
 
 
 def test_a_million_responses_are_scored_in_linear_memory():

@@ -79,6 +79,21 @@ def require_array(value: Any, name: str, axes: str) -> None:
         raise ValueError(f"{name} must be an array {axes}, of NumPy or JAX.")
 
 
+def require_opponent(opponent: Array, shape: tuple[int, int]) -> None:
+    """Raise `ValueError` unless an opponent is an array of probabilities `[X, A]`.
+
+    >>> require_opponent(np.array([0.5, 0.5]), (1, 2))
+    Traceback (most recent call last):
+        ...
+    ValueError: opponent has shape (2,), but must be probabilities [prompts, responses] = (1, 2).
+    """
+    require_array(opponent, "opponent", "[prompts, responses]")
+    if opponent.shape != shape:
+        raise ValueError(
+            f"opponent has shape {tuple(opponent.shape)}, but must be probabilities [prompts, responses] = {shape}."
+        )
+
+
 class Enumerable:
     """What every oracle over listed responses derives from its scale and its table.
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.logspace import matvec, namespace
-from nashpo.oracles.base import Enumerable, logistic, require_array
+from nashpo.oracles.base import Enumerable, logistic, require_array, require_opponent
 from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar, Scale
@@ -31,7 +31,7 @@ class GeneralPreference(Enumerable):
     Win rates of the score game cost O(A k) and never build an `A x A` table; those of the probability game go
     through the table in blocks, O(A) memory. NumPy embeddings are computed with in NumPy, JAX ones in JAX.
 
-    Raises `ValueError` (when a game is made of it) unless embeddings are `[X, A, 2k]`.
+    Raises `ValueError` (when a game is made of it, or win rates are asked for) unless embeddings are `[X, A, 2k]`.
 
     >>> turn = 2 * np.pi * np.arange(3) / 3
     >>> cycle = GeneralPreference(np.stack([np.cos(turn), np.sin(turn)], axis=-1)[None])
@@ -89,6 +89,7 @@ class GeneralPreference(Enumerable):
     @property
     def shape(self) -> tuple[int, int]:
         """`(X, A)`."""
+        require_array(self.embeddings, "embeddings", "[prompts, responses, 2k]")
         shape = self.embeddings.shape
         if len(shape) != 3 or shape[-1] % 2 or 0 in shape:
             raise ValueError(
@@ -99,7 +100,7 @@ class GeneralPreference(Enumerable):
 
     def check(self) -> None:
         """Raise `ValueError` for embeddings or a temperature that no game can be made of."""
-        require_array(self.embeddings, "embeddings", "[prompts, responses, 2k]")
+        _ = self.shape
         wrong = np.argwhere(~np.isfinite(numeric(self.embeddings, None, "embeddings")))
         if len(wrong):
             entry = tuple(wrong[0])
@@ -112,6 +113,7 @@ class GeneralPreference(Enumerable):
 
     def win_rates(self, opponent: Array, key: Key | None = None) -> Array:
         """Expected payoff `[X, A]` of every response against an opponent's probabilities `[X, A]`."""
+        require_opponent(opponent, self.shape)
         if self.scale == "score":
             return self.scores(opponent)
         return blockwise(self._probabilities, self.embeddings, opponent)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nashpo.logspace import namespace
-from nashpo.oracles.base import Enumerable, logistic, require_array
+from nashpo.oracles.base import Enumerable, logistic, require_array, require_opponent
 from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
@@ -27,7 +27,7 @@ class BradleyTerry(Enumerable):
     for `scale="probability"` and `scale="score"`. Win rates never build the `A x A` table: scores cost O(A),
     probabilities go through the table in blocks, O(A) memory.
 
-    Raises `ValueError` (when a game is made of it) unless rewards are `[X, A]`.
+    Raises `ValueError` (when a game is made of it, or win rates are asked for) unless rewards are `[X, A]`.
 
     >>> model = BradleyTerry(np.log([[3.0, 1.0]]))
     >>> model.win_rates(np.array([[0.0, 1.0]])).tolist()
@@ -66,6 +66,7 @@ a prior above 0.
     @property
     def shape(self) -> tuple[int, int]:
         """`(X, A)`."""
+        require_array(self.rewards, "rewards", "[prompts, responses]")
         shape = self.rewards.shape
         if len(shape) != 2 or 0 in shape:
             raise ValueError(
@@ -76,7 +77,7 @@ a prior above 0.
 
     def check(self) -> None:
         """Raise `ValueError` for rewards that no game can be made of."""
-        require_array(self.rewards, "rewards", "[prompts, responses]")
+        _ = self.shape
         wrong = np.argwhere(~np.isfinite(numeric(self.rewards, None, "rewards")))
         if len(wrong):
             entry = tuple(wrong[0])
@@ -84,6 +85,7 @@ a prior above 0.
 
     def win_rates(self, opponent: Array, key: Key | None = None) -> Array:
         """Expected payoff `[X, A]` of every response against an opponent's probabilities `[X, A]`."""
+        require_opponent(opponent, self.shape)
         if self.scale == "score":
             return self.scores(opponent)
         return blockwise(_probabilities, self.rewards[..., None], opponent)
