@@ -16,6 +16,7 @@ from nashpo.validation.wording import cell, numeric
 
 _TINY = 1e-12
 _STEPS = 300
+_WIDEST = 1e150
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ def maxmin_rewards(
     weights `[X]` (equal if None); expectations are over prompts too. `value` pays the KL penalty, `group_values` do
     not. A `beta` below a thousandth of the spread of the rewards can leave a gap that is larger than rounding.
 
-    Raises `ValueError` for rewards that are not finite or `beta <= 0`.
+    Raises `ValueError` for rewards that are not finite, or more than 1e150 apart, and for `beta <= 0`.
 
     >>> answer = maxmin_rewards([[1.0, 0.0, 0.8], [0.0, 1.0, 0.8]], beta=0.01)
     >>> answer.policy.probs().round(3).tolist(), answer.weights.round(3).tolist()
@@ -60,6 +61,9 @@ def maxmin_rewards(
     wrong = np.argwhere(~np.isfinite(groups))
     if len(wrong):
         raise ValueError(f"{cell(tuple(wrong[0]), 'rewards')} is {groups[tuple(wrong[0])]}: rewards must be finite.")
+    spread = float(groups.max() / 2 - groups.min() / 2) * 2
+    if spread > _WIDEST:
+        raise ValueError(f"rewards are {spread:g} apart, too far for float64: give rewards and beta in a larger unit.")
     if numeric(beta, None, "beta").ndim or not 0 < beta < np.inf:
         raise ValueError(f"beta={beta}: the dual needs a positive, finite weight of the KL penalty.")
     _, contexts, responses = groups.shape

@@ -119,6 +119,8 @@ def test_groups_of_scores_are_at_most_zero(rng):
         (lambda: maxmin_rewards([[1.0, 2.0]], "low"), "beta must be a full array of real numbers"),  # type: ignore[arg-type]
         (lambda: maxmin_rewards([1.0, 2.0], 0.1), r"shape \(2,\)"),
         (lambda: maxmin_rewards([[1.0, np.nan]], 0.1), r"rewards\[0, 0, 1\] is nan"),
+        (lambda: maxmin_rewards([[1e300, -1e300], [0.0, 1.0]], 1.0), r"rewards are 2e\+300 apart, too far for float64"),
+        (lambda: maxmin_rewards([[1.7e308, -1.7e308]], 1e308), "rewards are inf apart, too far for float64"),
         (lambda: maxmin_rewards([[1.0, 2.0]], 0.1, reference=[0.0, 1.0]), r"reference\[0\] = 0 has no mass"),
         (lambda: maxmin_game([np.full((2, 2), 0.5), np.full((3, 3), 0.5)]), "all of the same shape"),
         (lambda: maxmin_game([[[0.5, 0.9], [0.3, 0.5]]]), "sum"),
