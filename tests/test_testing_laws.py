@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -167,6 +168,30 @@ class StuckPick(Tabular):
 
 
 @record
+class Stubborn(Tabular):
+    def with_params(self, params):
+        return self
+
+
+@record
+class InPlace(Tabular):
+    def with_params(self, params):
+        object.__setattr__(self, "logits", params)
+        return self
+
+
+@record
+class Forgetting(Tabular):
+    shift: Any = 0.0
+
+    def log_probs(self):
+        return jax.nn.log_softmax(jnp.asarray(self.logits) + jnp.asarray(self.shift))
+
+    def sample(self, key, prompts, count):
+        return Tabular(self.log_probs()).sample(key, prompts, count)
+
+
+@record
 class Jagged(Tabular):
     def log_probs(self):
         return super().log_probs() + 0.0 * jnp.sqrt(0.0 * jnp.asarray(self.logits))
@@ -185,6 +210,9 @@ class Jagged(Tabular):
         (StuckPick(LOGITS), "gradients go through log_probs() and through log_prob"),
         (Doubled(LOGITS), "float32 stays float32 and agrees to its precision"),
         (Jagged(LOGITS), "gradients of log-probabilities are finite"),
+        (Stubborn(LOGITS), "with_params gives the policy of other parameters"),
+        (InPlace(LOGITS), "with_params gives the policy of other parameters"),
+        (Forgetting(LOGITS, shift=LOGITS[::-1]), "with_params gives the policy of other parameters"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -42,10 +42,10 @@ def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000,
     `log_probs()` is `[X, A]`, finite and normalised; `log_prob(prompts, responses)` picks from it (responses are
     numbers, or what `response` makes of them and `index` counts back); `sample` draws from it (chi-square over `draws`
     samples of every prompt, with a fixed seed), independently for every row and key; parameters are leaves of a pytree;
-    compiled and float32 answers agree; gradients are finite, and the same through `log_probs` and `log_prob`. With
-    `extreme`, log-probabilities and gradients must stay
-    finite and normalised when every parameter is multiplied by it; None where parameters cannot be scaled, as logits
-    that are declared to be normalised.
+    compiled and float32 answers agree; gradients are finite, and the same through `log_probs` and `log_prob`; where it
+    has `params` and `with_params`, the policy of other parameters holds them and all else, and the old one stays. With
+    `extreme`, log-probabilities and gradients must stay finite and normalised when every parameter is multiplied by it;
+    None where parameters cannot be scaled, as logits that are declared to be normalised.
 
     Raises `AssertionError`: one sentence with the law, the place, the size of the error and what to do.
 
@@ -68,6 +68,7 @@ def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000,
             law(subject)
         _slopes(name, policy, subject.log_probs, "as given")
         _learns(subject)
+        _replaced(subject)
         if extreme is not None:
             large = jax.tree.map(lambda leaf: leaf * extreme if is_floating(leaf) else leaf, policy)
             what = f"with parameters {extreme:g} times as large"
@@ -209,6 +210,24 @@ def _learns(s: _Policy) -> None:
         law.require(moved or s.log_probs.shape[1] == 1, "no parameter has a gradient")
         for number, (one, other) in enumerate(zip(picked, listed, strict=True)):
             law.close(one, other, f"the gradient of log_prob for parameter {number}", atol=1e-9, rtol=1e-9)
+
+
+def _replaced(s: _Policy) -> None:
+    """What is trained can be taken out and put in."""
+    if not (hasattr(s.policy, "params") and hasattr(s.policy, "with_params")):
+        return
+    remedy = "return a new policy that differs in `params` alone, as dataclasses.replace(self, ...) does"
+    with Law(s.name, "with_params gives the policy of other parameters", remedy) as law:
+        policy = jax.tree.map(jnp.asarray, s.policy)
+        halved = jax.tree.map(lambda leaf: 0.5 * leaf if is_floating(leaf) else leaf, policy.params)
+        other = policy.with_params(halved)
+        found, wanted = (jax.tree_util.tree_leaves_with_path(params) for params in (other.params, halved))
+        law.require(len(found) == len(wanted), f"{len(wanted)} parameters went in and {len(found)} came out")
+        for (path, one), (_, given) in zip(found, wanted, strict=True):
+            law.close(one, given, f"params{jax.tree_util.keystr(path)} after with_params(params / 2)")
+        law.close(policy.log_probs(), s.log_probs, "log_probs() of the old policy", _AXES, **_CLOSE)
+        again = other.with_params(policy.params)
+        law.close(again.log_probs(), s.log_probs, "log_probs() with the old parameters again", _AXES, **_CLOSE)
 
 
 def _gradient(policy: Any, function: Callable[[Any], Any]) -> list[Any]:
