@@ -6,6 +6,8 @@ from cyclic import biased_cycle, minimax
 from recursions import iterate, kl, normalise, path, random_games, win_rates
 
 import nashpo
+from nashpo.learners.score import LogOdds
+from nashpo.oracles import Table
 from nashpo.solvers import GPO, SPO, Averaged
 
 STEPS = 200
@@ -29,6 +31,16 @@ def test_it_is_multiplicative_weights_on_expected_scores():
     np.testing.assert_allclose(direct.last.log_probs(), expected[-1], rtol=1e-9, atol=1e-9)
     spo = nashpo.solve(game, SPO(0.2), steps=STEPS, every=STEPS)
     np.testing.assert_allclose(spo.last.log_probs(), expected[-1], rtol=1e-9, atol=1e-9)
+
+
+def test_nearly_certain_preferences_keep_their_log_odds_in_single_precision():
+    odds = 18.0 * np.array([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
+    P = (1 / (1 + np.exp(-odds))).astype(np.float32)[None]
+    assert P[0, 0, 1] == 1.0 and P[0, 1, 0] > 0
+    listed = Table(P).scores(np.array([[0.0, 1.0, 0.0]], np.float32))
+    np.testing.assert_allclose(listed[0], odds[:, 1], atol=1e-5)
+    compared = LogOdds(Table(P)).compare(None, np.zeros(1, int), np.array([[0, 1, 2]]), np.array([[1, 1, 1]]))
+    np.testing.assert_allclose(compared[0], odds[:, 1], atol=1e-5)
 
 
 @pytest.mark.parametrize("eta", [0.02, 0.2, 1.0])

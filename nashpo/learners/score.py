@@ -41,4 +41,7 @@ class LogOdds:
     def compare(self, key: Key, prompts: Array, left: Any, right: Any) -> Array:
         """The log-odds `[B, K]` of left against right."""
         payoff = jnp.asarray(self.oracle.compare(key, prompts, left, right))
-        return jnp.log(payoff) - jnp.log1p(-payoff)
+        if not hasattr(self.oracle, "table"):  # which may be costly to ask, as a judge
+            return jnp.log(payoff) - jnp.log1p(-payoff)
+        # One minus a probability that is nearly one rounds.
+        return jnp.log(payoff) - jnp.log(jnp.asarray(self.oracle.compare(key, prompts, right, left)))

@@ -114,9 +114,10 @@ class Enumerable:
             return self.win_rates(opponent)  # type: ignore[attr-defined]  of the class it is mixed into
         table = self.table()  # type: ignore[attr-defined]  of the class it is mixed into
         xp = namespace(table, opponent)
-        possible = xp.where((table > 0) & (table < 1), table, 0.5)
-        log_odds = xp.log(possible) - xp.log1p(-possible)
-        return matvec(xp.where(table <= 0, LOG_ZERO, xp.where(table >= 1, -LOG_ZERO, log_odds)), opponent)
+        reverse = xp.swapaxes(table, -1, -2)  # and not one minus the table, which rounds where a win is nearly certain
+        possible = (table > 0) & (reverse > 0)
+        log_odds = xp.log(xp.where(possible, table, 0.5)) - xp.log(xp.where(possible, reverse, 0.5))
+        return matvec(xp.where(possible, log_odds, xp.where(table <= 0, LOG_ZERO, -LOG_ZERO)), opponent)
 
     def bound(self) -> float:
         """`max |payoff - value|`, or an upper bound where the exact number would need a whole large table."""
