@@ -163,7 +163,8 @@ def test_members_may_be_of_any_class(rng):
     pool = [network, Mixture.of([policy, random_policy(rng)]), random_policy(rng)]
     bound = pool_lower_bound(game, Mixture.of([policy, policy]), pool, key=jax.random.key(0), rows=256)
     assert bound.screening.shape == (3,) and bound.policy is pool[bound.member]
-    assert str(bound).startswith("duality gap >= ")
+    assert str(bound).startswith("duality gap >= ") and "90% interval" in str(bound)
+    assert "99.9% interval" in str(dataclasses.replace(bound, confidence=0.999))
 
 
 def test_the_bootstrap_covers_a_mean():

@@ -45,7 +45,7 @@ class GapLowerBound:
         """One line for people: what the samples support is the lower end of the interval, not the estimate."""
         which = "a trained response" if self.member is None else f"pool[{self.member}]"
         return (
-            f"duality gap >= {max(self.low, 0.0):.3g} (estimate {self.value:.3g}, {self.confidence:.0%} interval "
+            f"duality gap >= {max(self.low, 0.0):.3g} (estimate {self.value:.3g}, {100 * self.confidence:g}% interval "
             f"{self.low:.3g} to {self.high:.3g}; {which}, {self.rows} rows of {self.responses} responses)"
         )
 

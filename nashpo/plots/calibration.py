@@ -74,5 +74,5 @@ def calibration(
     ax.set_ylabel("its share of the votes")
     ax.grid(True, which="major", alpha=0.3, linewidth=0.6)
     above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderpad": 0.2, "alignment": "left"}
-    ax.legend(frameon=False, fontsize="small", title=f"bars: {many[0].confidence:.0%} intervals", **above)
+    ax.legend(frameon=False, fontsize="small", title=f"bars: {100 * many[0].confidence:g}% intervals", **above)
     return ax
