@@ -100,10 +100,13 @@ def measure(metrics, game, solver, state) -> dict[str, Array]:
 
 def _numbers(name: str, value: Any) -> Array:
     try:
-        return jnp.asarray(value)
+        found = jnp.asarray(value)
+        if not any(jnp.issubdtype(found.dtype, kind) for kind in (jnp.complexfloating, jax.dtypes.extended)):
+            return found
+        kind = str(found.dtype)
     except (TypeError, ValueError):
         kind = type(value).__name__
-        raise ValueError(f"metrics: {name!r} returns a {kind}: a metric is a number or an array of numbers.") from None
+    raise ValueError(f"metrics: {name!r} returns a {kind}: a metric is a number or an array of numbers, real ones.")
 
 
 def finite(tree: Any) -> Array:

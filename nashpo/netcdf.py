@@ -41,10 +41,16 @@ def netcdf_bytes(data: xarray.Dataset) -> bytes:
 
 
 def _write(file: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
+    values = _known(values)
     text = values.dtype.kind not in "fiub"
     return file.create_dataset(
         name, data=values.astype(object) if text else values, dtype=h5py.string_dtype() if text else None
     )
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Numbers that only JAX knows, of 16 bits (bfloat16) or less, in float32, which holds each of them."""
+    return values.astype(np.float32) if values.dtype.kind == "V" else values
 
 
 def read_netcdf(path: str | os.PathLike[str]) -> xarray.Dataset:
@@ -92,6 +98,6 @@ def checksum(data: xarray.Dataset) -> str:
     """
     total = hashlib.sha256(repr(sorted((name, str(value)) for name, value in data.attrs.items())).encode())
     for name in sorted(map(str, data.variables)):
-        values = np.ascontiguousarray(data[name].values)
+        values = np.ascontiguousarray(_known(data[name].values))
         total.update(f"{name} {values.dtype.str} {data[name].dims} {values.shape}\0".encode() + values.tobytes())
     return total.hexdigest()

@@ -8,6 +8,7 @@ from cases import GAMES, random_table
 
 import nashpo
 from nashpo import metrics
+from nashpo.netcdf import checksum
 from nashpo.solvers import EGPO
 
 
@@ -106,6 +107,20 @@ def test_a_table_too_large_to_write_is_refused_before_anything_is_built(tmp_path
     with pytest.raises(ValueError, match="20000 responses would be written out"):
         result.save(tmp_path / "run.nc")
     assert not list(tmp_path.iterdir())
+
+
+def test_numbers_that_netcdf_lacks_are_widened(tmp_path):
+    game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1)
+
+    def run(metric):
+        return nashpo.solve(game, nashpo.solvers.EGPO(1.0), steps=4, every=2, metrics={"own": metric})
+
+    half = run(lambda game, policy: jnp.asarray(policy.log_probs(), jnp.bfloat16))
+    again = nashpo.Result.load(half.save(tmp_path / "half.nc"))
+    assert half.trace["own"].dtype == jnp.bfloat16 and again.trace["own"].dtype == np.float32
+    np.testing.assert_array_equal(again.trace["own"], half.trace["own"].astype(np.float32))
+    data = half.to_xarray()
+    assert checksum(data) == checksum(data.assign(own=data["own"].astype(np.float32)))
 
 
 def test_what_is_no_saved_result_is_refused(tmp_path):

@@ -187,6 +187,14 @@ def test_the_limit_follows_the_scale_of_scores():
         ),
         ({"steps": 4, "metrics": {"none": lambda g, p: None}}, "'none' returns a NoneType: a metric is a number or an"),
         ({"steps": 4, "metrics": {"word": lambda g, p: "high"}}, "'word' returns a str: a metric is a number or an"),
+        (
+            {"steps": 4, "metrics": {"turn": lambda g, p: 1j}},
+            r"'turn' returns a complex\d+: .* array of numbers, real ones",
+        ),
+        (
+            {"steps": 4, "metrics": {"key": lambda g, p: jax.random.key(0)}},
+            "'key' returns a key<fry>: a metric is",
+        ),
         ({"steps": 4, "key": -1}, r"key=-1: a whole number is a seed from 0"),
         ({"steps": 4, "key": 1.5}, r"key=1.5: give a whole number"),
         ({"steps": 4, "key": "a"}, r"key='a': give a whole number"),
