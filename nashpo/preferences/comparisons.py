@@ -226,8 +226,8 @@ class Comparisons:
         """Two parts, for training and held out; the second gets about `fraction` of the votes.
 
         `by="votes"`: from every row the same share of its votes, drawn without replacement, so that both parts know
-        all pairs. `"pairs"`: whole pairs (rows, for features), the same share of every prompt: what was never seen.
-        `"annotators"`: whole annotators. The same key, or seed, gives the same parts.
+        all pairs of many votes. `"pairs"`: whole pairs (rows, for features), the same share of every prompt: what was
+        never seen. `"annotators"`: whole annotators. The same key, or seed, gives the same parts.
 
         Raises `ValueError` for a fraction outside (0, 1), an unknown `by`, votes that are not whole numbers and half
         wins (by votes), no annotators (by annotators), or where a part would be empty.

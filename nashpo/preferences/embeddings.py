@@ -42,12 +42,13 @@ def fit_general_preference(
 
     with `v` in `R^2k`, `k = blocks`, and `t = targets(share, flip, smoothing)`; `k = A // 2` holds every
     table. Every prompt has embeddings of its own, or, with `gate`, one set `v` for all prompts and scales
-    `lambda_l(x) >= 0` for each: `v(x) = D(x) v`, `D = blockdiag(sqrt(lambda_l) I_2)`. The key draws the embeddings
-    that training starts from; the likelihood is not concave, and several keys may find several maxima. A penalty keeps
-    the log-odds of one-sided votes finite. Computed in float64; the embeddings are NumPy, `[X, A, 2k]`.
+    `lambda_l(x) >= 0` for each: `v(x) = D(x) v`, `D = blockdiag(sqrt(lambda_l) I_2)`; the penalty is then on `v` and on
+    the numbers whose softplus the scales are. The key draws the embeddings that training starts from; the likelihood is
+    not concave, and several keys may find several maxima. A penalty keeps the log-odds of one-sided votes finite.
+    Computed in float64; the embeddings are NumPy, `[X, A, 2k]`.
 
     With `flip` and `correction="loss"` (see `fit`) a corrected label outside [0, 1] pulls log-odds without end, as fast
-    as the penalty, quadratic in `v`, holds them: below `bounding_penalty` the objective has no maximum.
+    as the penalty, quadratic in `v`, holds them: below `bounding_penalty` the objective may have no maximum.
 
     Raises `ValueError` for comparisons of features, fewer than one block, or such a penalty; else as `fit`.
 
@@ -96,7 +97,8 @@ def bounding_penalty(data: Comparisons, flip: float, temperature: float = 1.0) -
         largest eigenvalue of C / temperature,     C[i, j] = votes_ij max(0, t_ij - 1, -t_ij)
 
     with `t = targets(share, flip)`, the largest of all prompts: `C` is how fast the loss of a pair falls with its
-    log-odds, and they are at most `|v_i| |v_j| / temperature`.
+    log-odds, and they are at most `|v_i| |v_j| / temperature`. Of a single pair that is the least penalty; of several
+    not all log-odds are as large at once, and a smaller one may do.
 
     >>> round(bounding_penalty(Comparisons.from_wins([[0, 9], [1, 0]]), flip=0.2), 6)
     1.666667
@@ -112,12 +114,12 @@ def bounding_penalty(data: Comparisons, flip: float, temperature: float = 1.0) -
 
 
 def _require_bounded(data: Comparisons, flip: float, temperature: float, penalty: float, gate: bool) -> None:
-    """Raise where a loss corrected for flips has no minimum."""
+    """Raise where a loss corrected for flips may have no minimum."""
     needed = bounding_penalty(data, flip, temperature)
     if needed > penalty or (gate and needed > 0):
         hint = "" if gate else f"a penalty of at least {needed:.4g}, or "
         raise ValueError(
-            f"flip={flip}: some pairs are more one-sided than flips allow, and the corrected loss falls without end; "
+            f"flip={flip}: some pairs are more one-sided than flips allow: the corrected loss may fall without end; "
             f'pass {hint}correction="likelihood".'
         )
 
