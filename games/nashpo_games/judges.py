@@ -151,7 +151,7 @@ def _length(judge: Any, tokens: Any) -> Any:
 
 
 def _beats(xp: Any, vocabulary: int) -> Any:
-    """1 where the row's token beats the column's, -1 where it loses: each beats the (V - 1)/2 that follow it."""
+    """1 where the row's token beats the column's, -1 where it loses: each beats the (V - 1) // 2 that follow it."""
     return xp.asarray(2 * rotation_table(vocabulary, 1.0) - 1)
 
 

@@ -26,7 +26,8 @@ def token_majority(
         log-odds(y, y') = gain R[a, a'] (m + m') / 2 - brevity (|l - n_x| - |l' - n_x|)
 
     with a the most frequent token of y, m by how many it leads the next (0 for a tie: then nobody wins), l its length,
-    R = 1 where a beats a' (the (V - 1)/2 tokens that follow it in the circle), and n_x = 1 + x mod L.
+    R = 1 where a beats a' (the (V - 1) // 2 tokens that follow it in the circle; of an even number of tokens the one
+    opposite is a tie), and n_x = 1 + x mod L.
 
     Args:
         vocabulary: number of tokens V without the end token, 3 or more.
