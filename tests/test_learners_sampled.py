@@ -42,7 +42,7 @@ from nashpo.metrics import Last
 from nashpo.oracles import Judge
 from nashpo.policies import Mixture, Neural, Tabular
 from nashpo.solver import SolveError, Status
-from nashpo.solvers import APO, EGPO, GPO, INPO, ONPO, SPO, SPPO, Averaged, IterativeDPO, NashMD
+from nashpo.solvers import APO, EGPO, GPO, INPO, MNPO, ONPO, SPO, SPPO, Averaged, IterativeDPO, NashMD
 from nashpo.stage import Opponent, Stage, UpdateRule, against, pull
 from nashpo.struct import record
 from nashpo.testing import check_learner
@@ -74,6 +74,7 @@ def slots():
 
 
 SELF = Stage(pull(ETA, BETA), against("now"), ETA)
+DOUBLE = Stage(pull(ETA, BETA), (Opponent(2.0, {"now": 1.0}),), ETA)
 MIXED = Stage(
     {"now": 1.2, "past1": -0.2},
     (Opponent(1.5, {"now": 1.0}), Opponent(-0.5, {"past1": 0.6, "reference": 0.4})),
@@ -514,6 +515,7 @@ REFUSED_LEARNERS = {
         lambda: Sampled(0.1, loss=PolicyGradient(), selection=BestAgainstWorst()),
         r"Sampled\(selection=BestAgainstWorst\): PolicyGradient reads responses .* and not pairs; leave it out",
     ),
+    "no room for an average": (lambda: Sampled(0.1, pool=1), r"Sampled\(pool=1\): must be a whole number, at least 2"),
     "no rivals": (lambda: Sampled(0.1, gains=Fresh(0)), r"Fresh\(count=0\): must be a whole number, at least 1"),
 }
 
@@ -585,6 +587,16 @@ REFUSED_RUNS = {
         lambda: Sampled(0.1, sampler=Generous()),
         r"Generous: drew responses of shape \(2, 3\), asked for 2 to each of 2 prompts, \[2, 2, ...\]",
     ),
+    "batches of opponents that count twice": (
+        Against(DOUBLE),
+        lambda: Sampled(0.1, gains=Batch()),
+        "Sampled: the opponents of Against have weights that sum to 2, and Batch meets their mean; let them sum to 1",
+    ),
+    "labels of opponents that count twice": (
+        Against(DOUBLE),
+        lambda: Sampled(0.1, loss=PairLabel()),
+        "the opponents of Against have weights that sum to 2, and PairLabel meets their mean",
+    ),
     "others than oneself": (
         EGPO(0.5),
         lambda: Sampled(0.1, gains=Batch()),
@@ -604,6 +616,14 @@ def test_a_run_that_would_be_wrong_is_refused_before_it_begins(name):
     rule, make, sentence = REFUSED_RUNS[name]
     with pytest.raises(ValueError, match=sentence):
         nashpo.solve(GAME, rule, learner=make(), steps=1)
+
+
+def test_an_anchor_that_begins_with_the_policy_alone_is_refused_for_what_it_becomes():
+    """At the first step no past policy exists, and MNPO without penalty steps from the present one."""
+    game, rule = nashpo.Game.from_table(P), MNPO(0.5, (1.0, 1.0), "current")
+    assert rule.stages(0.0, 0.0)[0].anchor["past1"] == 0
+    with pytest.raises(ValueError, match="MNPO steps from another point than the policy that is trained"):
+        nashpo.solve(game, rule, learner=Sampled(0.1, loss=ProximalPolicyGradient()), steps=1)
 
 
 def test_parameters_are_mixed_where_a_loss_fits_no_stage_without_opponents():

@@ -96,7 +96,7 @@ any law, such as SquaredGains.
         )
     _check_heuristics(learner)
     fewest = 2 if hasattr(learner.gains, "own") else getattr(learner.loss, "fewest", 2)
-    for name, least in (("responses", fewest), ("updates", 1), ("pool", 1)):
+    for name, least in (("responses", fewest), ("updates", 1), ("pool", 2)):
         check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), least)
     for name in ("prompts", "minibatch", "microbatch"):
         if getattr(learner, name) is not None:
@@ -157,8 +157,9 @@ def check_stages(learner: Any, rule: Any, game: Game) -> None:
     >>> check_stages(Sampled(0.1), EGPO(eta=0.5), Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1))
     """
     beta = np.float64(np.max(np.asarray(game.beta)))
-    for stage in rule.stages(beta, np.float64(0.0)):
-        _check_stage(learner, type(rule).__name__, stage)
+    for step in sorted({0, rule.memory}):  # the first step, and the first that knows all past policies
+        for stage in rule.stages(beta, np.float64(step)):
+            _check_stage(learner, type(rule).__name__, stage)
 
 
 def check_sizes(learner: Any, total: int) -> None:
@@ -202,6 +203,14 @@ def _check_stage(learner: Any, rule: str, stage: Stage) -> None:
         raise ValueError(
             f"{_name(learner)}(sampler=FromOpponent()): {rule} has an opponent with a negative weight, from whom "
             "nothing can be drawn; use another sampler with SquaredGains."
+        )
+    meets = loss if loss.reads == "labels" else gains
+    total = sum(np.asarray(opponent.weight) for opponent in stage.opponents)
+    fixed = loss.targets is not None and meets.laws is not None and stage.target != "bradley_terry"
+    if fixed and np.any(np.abs(total - 1) > 1e-6):
+        raise ValueError(
+            f"{_name(learner)}: the opponents of {rule} have weights that sum to {np.max(total):g}, and "
+            f"{type(meets).__name__} meets their mean; let them sum to 1, or use SquaredGains with Fresh gains."
         )
     if needs_opponent and law == "start" and not own:
         raise ValueError(
