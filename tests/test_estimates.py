@@ -176,6 +176,17 @@ def test_the_bootstrap_covers_a_mean():
     assert 165 <= covered <= 195
 
 
+def test_the_bootstrap_is_too_short_for_few_values_and_where_rare_ones_matter():
+    rng = np.random.default_rng(0)
+
+    def covered(draw, mean):
+        intervals = [bootstrap_interval(seed, draw(), resamples=200) for seed in range(200)]
+        return np.mean([low <= mean <= high for low, high in intervals])
+
+    assert 0.66 < covered(lambda: rng.normal(size=4), 0.0) < 0.84
+    assert 0.68 < covered(lambda: (rng.random(512) < 0.003).astype(float), 0.003) < 0.86
+
+
 class Broken:
     """An oracle that has no answer to response 1."""
 

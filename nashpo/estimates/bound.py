@@ -29,7 +29,8 @@ class GapLowerBound:
     low: float
     high: float
     confidence: float
-    """How often intervals such as `low` to `high` hold the exact `2 (V(response, pi) - value)`."""
+    """How often intervals such as `low` to `high` are to hold the exact `2 (V(response, pi) - value)`. Of 90% intervals
+    88% to 90% did with 512 rows, 87% with 16, 75% with 4; fewer where rare rows decide (`bootstrap_interval`)."""
     rows: int
     """How many prompts, drawn with the game's weights, `value` is a mean over."""
     responses: int

@@ -16,8 +16,10 @@ def bootstrap_interval(
 
         (quantile((1 - confidence) / 2), quantile((1 + confidence) / 2)) of the means of N values drawn with replacement
 
-    Efron, "Better bootstrap confidence intervals" (1987), Journal of the American Statistical Association 82; with few
-    values it is somewhat too short. Computed in JAX, in the precision of `values` that JAX allows.
+    Efron, "Better bootstrap confidence intervals" (1987), Journal of the American Statistical Association 82. It is too
+    short for few values (at 90% it held the mean of 4 normal ones in 75% of the cases, of 16 in 87%) and where rare
+    values matter: one that is 0 but for a share of 0.003 is 0 in a fifth of all samples of 512, and so is the interval,
+    whatever the confidence. Computed in JAX, in the precision of `values` that JAX allows.
 
     Raises `ValueError` for fewer than two values, a confidence outside (0, 1) or less than two resamples.
 
