@@ -231,6 +231,14 @@ class TestEnsemble:
         with pytest.raises(JudgeError, match="the judge Counting says nan"):
             Ensemble([Counting(lambda *columns: [math.nan])]).compare(["p"], ["a"], ["b"])
 
+    def test_of_several_processes_all_ask_every_player_whoever_fails_in_one(self, monkeypatch):
+        """A player on a mesh is computed by all processes together: one that stayed away would hold up the others."""
+        first = iter([np.array([0.75]), np.array([0.25])])
+        monkeypatch.setattr("nashpo.lm.judges.base.agreed", lambda values: next(first))
+        there = Counting(lambda *columns: [0.5])
+        both = Ensemble([Counting(lambda *columns: 1 / 0), there])
+        assert both.compare(["p"], ["a"], ["b"]).tolist() == [0.5] and len(there.asked) == 1
+
 
 class TestRetried:
     def test_only_what_is_missing_is_asked_again(self):
@@ -239,6 +247,10 @@ class TestRetried:
         p = Retried(judge, retries=2, wait=0).compare(["p"] * 3, ["a", "b", "c"], ["x"] * 3)
         assert p.tolist() == [0.75, 0.25, 0.125]
         assert [left for _, left, _ in judge.asked] == ["a", "b", "c", "a", "c", "c"]
+
+    def test_what_is_no_number_is_named(self):
+        with pytest.raises(JudgeError, match="failed once; last: the judge Counting says None of pair 0"):
+            Retried(Counting(lambda *columns: [None]), retries=0).compare(["p"], ["a"], ["b"])
 
     def test_exceptions_and_their_end(self):
         calls = []
@@ -572,12 +584,14 @@ class TestTextOracle:
         return TextOracle(judge, ["p"], letters).compare(None, [0], np.array([[[0, 3]]]), np.array([[[1, 3]]]))
 
     def test_the_judge_of_the_first_process_fails(self, monkeypatch):
-        monkeypatch.setattr("nashpo.lm.oracle.agreed", lambda values: np.full_like(values, math.nan))
+        monkeypatch.setattr("nashpo.lm.judges.base.agreed", lambda values: np.full_like(values, math.nan))
         with pytest.raises(JudgeError, match="the judge of the first process failed"):
             self.ask(Counting(lambda *columns: [0.75]))
 
     def test_the_judge_of_another_process_fails(self, monkeypatch):
         asked = []
-        monkeypatch.setattr("nashpo.lm.oracle.agreed", lambda values: asked.append(values) or np.full_like(values, 0.5))
+        monkeypatch.setattr(
+            "nashpo.lm.judges.base.agreed", lambda values: asked.append(values) or np.full_like(values, 0.5)
+        )
         assert self.ask(Counting(lambda *columns: [math.nan])).tolist() == [[0.5]]
         assert np.isnan(asked[0]).all()

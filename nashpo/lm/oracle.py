@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from nashpo.lm.host import agreed, on_host
-from nashpo.lm.judges.base import JudgeError, Questions, checked, name_of
+from nashpo.lm.host import on_host
+from nashpo.lm.judges.base import Questions, checked, name_of, told_first
 from nashpo.lm.sequences import finished
 from nashpo.typing import Array, Key, Scale
 
@@ -71,16 +71,8 @@ class TextOracle:
 
         Raises what the judge raises, in every process if it is that of the first one.
         """
-        prompts, left, right = (np.asarray(on_host(part)) for part in (prompts, left, right))
-        failure, payoffs = None, np.full(left.shape[:2], np.nan)
-        try:
-            payoffs = self._judged(prompts, left, right)
-        except Exception as error:  # the other processes wait for an answer
-            failure = error
-        payoffs = agreed(payoffs)
-        if np.isnan(payoffs).any():
-            raise failure or JudgeError("the judge of the first process failed.")
-        return payoffs
+        asked = [np.asarray(on_host(part)) for part in (prompts, left, right)]
+        return told_first(lambda: self._judged(*asked), asked[1].shape[:2])
 
     def _judged(self, prompts: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """`compare` by this process."""

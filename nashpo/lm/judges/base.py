@@ -3,13 +3,14 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from nashpo.fingerprint import fingerprint
+from nashpo.lm.host import agreed
 from nashpo.lm.text import Prompt
 
 _ROUNDING = 1e-6
@@ -142,6 +143,27 @@ def checked(said: Any, prompts: Sequence[Prompt], name: str) -> np.ndarray:
             "win probabilities lie between 0 and 1."
         )
     return np.clip(values, 0.0, 1.0)
+
+
+def told_first(ask: Callable[[], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Probabilities of this shape that `ask` returns; of several processes all ask, and the first one's answer counts.
+
+    So nobody goes on to what all of them compute together while another one has failed.
+
+    Raises what `ask` raises, in every process if it does in the first one.
+
+    >>> told_first(lambda: np.array([0.25]), (1,)).tolist()
+    [0.25]
+    """
+    failure, said = None, np.full(shape, np.nan)
+    try:
+        said = ask()
+    except Exception as error:  # the other processes wait for an answer
+        failure = error
+    said = agreed(said)
+    if np.isnan(said).any():
+        raise failure or JudgeError("the judge of the first process failed.")
+    return said
 
 
 def numbers(said: Any, count: int, name: str, what: str) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Several judges as one society, or as players of their own."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from nashpo.lm.judges.base import Judge, checked, identity_of, matrix, name_of
+from nashpo.lm.judges.base import Judge, checked, identity_of, matrix, name_of, told_first
 from nashpo.lm.text import Prompt
 from nashpo.validation import validate_distribution
 
@@ -14,7 +15,8 @@ class Ensemble:
     """The weighted mean of several judges: `P = sum_r weights[r] P_r`.
 
     Judges who are transitive each can be cyclic together (the Condorcet paradox). `players` are the judges alone, for
-    games whose players differ in whom they have to please. Equal weights if None.
+    games whose players differ in whom they have to please. Equal weights if None. Of several processes each asks every
+    judge, and what the first one is told counts.
 
     Raises `ValueError` for no judges, or weights that are negative or do not sum to one.
 
@@ -42,7 +44,11 @@ class Ensemble:
 
         Raises `JudgeError` for a verdict that is no win probability.
         """
-        said = (checked(judge.compare(prompts, left, right), prompts, name_of(judge)) for judge in self.players)
+
+        def verdicts(judge: Judge) -> np.ndarray:
+            return checked(judge.compare(prompts, left, right), prompts, name_of(judge))
+
+        said = (told_first(functools.partial(verdicts, judge), (len(prompts),)) for judge in self.players)
         return np.asarray(sum(weight * p for weight, p in zip(self.weights, said, strict=True)), np.float64)
 
     def matrix(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nashpo.lm.judges.base import Judge, JudgeError, checked, identity_of, matrix, name_of, pairwise
+from nashpo.lm.judges.base import Judge, JudgeError, checked, identity_of, matrix, name_of, numbers, pairwise
 from nashpo.lm.text import Prompt
 
 
@@ -46,9 +46,9 @@ class Retried:
             open_ = np.flatnonzero(np.isnan(found))
             asked = [prompts[i] for i in open_]
             said = self.judge.compare(asked, [left[i] for i in open_], [right[i] for i in open_])
-            for place, value in zip(open_, said if len(said) == len(open_) else [], strict=False):
-                if 0 <= value <= 1:
-                    found[place] = value
+            values = numbers(said, len(open_), self.name, "pairs")
+            sound = (values >= 0) & (values <= 1)
+            found[open_[sound]] = values[sound]
             found[open_] = checked(said, asked, self.name)
             return found
 
