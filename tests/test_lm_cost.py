@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lm_small import decoder, make_world
+from lm_small import decoder, make_model, make_world
 
 from nashpo.learners.fitting import fit_samples
 from nashpo.learners.losses import SquaredGains
@@ -101,6 +101,42 @@ def test_what_makes_a_run_smaller_does_so_in_the_estimate(world):
     assert total(generation={"new_tokens": 2}) < whole
     assert total(model={"remat": False}) > whole
     assert total(model={"reference": "other"}) > whole
+
+
+def test_completions_are_read_and_made_some_at_a_time(world):
+    def total(batch, **learner):
+        tables = {"model": {"lora": 2}, "learner": {"prompts": 8, "microbatch": 1, **learner}}
+        return estimated(read_config(world / "run.toml", {**tables, "generation": {"batch": batch}})).total
+
+    assert total(1) < total(4) < total(8) == total(16)
+    assert total(8, gains={"name": "fresh", "count": 64}) > 2 * total(8)
+
+
+def test_devices_share_weights_rows_and_judges(world, monkeypatch):
+    make_model(world / "reward", seed=2, extra={"score": np.ones((1, 16))})
+
+    judge = 'kind = "function"\nfunction = "small_judge:prefer"'
+    config = (world / "run.toml").read_text().replace(judge, 'kind = "reward"\npath = "reward"')
+    (world / "judged.toml").write_text(config)
+
+    def parts(**mesh):
+        found = read_config(world / "judged.toml", {"mesh": mesh})
+        return {part.name: part.bytes for part in estimated(found).resident}
+
+    alone, four = parts(), parts(fsdp=2, tensor=2)
+    assert {name: alone[name] / 4 for name in alone} == four
+    monkeypatch.setattr(jax, "devices", lambda: [None] * 4)
+    assert parts(tensor=2) == four
+
+
+def test_a_state_that_is_given_away_is_there_once(world):
+    def state(solver, donate):
+        tables = {"algorithm": {"solver": solver}, "learner": {"donate": donate}}
+        cost = estimated(read_config(world / "run.toml", tables))
+        return next(part.bytes for part in cost.resident if part.name == "optimizer")
+
+    assert state("inpo", False) == 2 * state("inpo", True)
+    assert state("egpo", False) == state("egpo", True)  # its look ahead starts from the same state as its step
 
 
 def test_the_largest_parts_are_named_with_what_to_change(world):

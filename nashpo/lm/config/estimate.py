@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import jax
+
 from nashpo.lm.config.setup import Setup
+from nashpo.lm.config.tables import Spread
 from nashpo.lm.cost import (
     Cost,
     Part,
@@ -26,16 +29,19 @@ def estimated(setup: Setup) -> Cost:
     Policies are counted as if all of them differed, generation as if every answer took all its tokens. Of several
     devices each holds its share of weights and rows, and adapters whole.
     """
-    shape, spread = shape_of(setup), setup.tables["mesh"]
-    shards, batch = (spread.fsdp or 1) * (spread.tensor or 1), spread.fsdp or 1
+    shape, (shards, batch) = shape_of(setup), _devices(setup.tables["mesh"])
     weights, trained = nbytes(weights_of(shape)), nbytes(trained_of(shape))
     whole = 1 if shape.lora is not None else shards
     others = 1 if setup.plan.reference is not None else 0
+    looks_ahead = any(stage.tentative for stage in setup.rule.stages(setup.first_beta, 0.0))
+    states = 1 if setup.learner.donate and not looks_ahead else 2
     parts = [
         Part("weights", weights * ((shape.lora is not None) + others) / shards, "a smaller dtype"),
         Part("policies", trained * copies(setup) / whole, "lora or a rule with less history"),
-        Part("optimizer", 2 * optimizer_bytes(shape, setup.learner.optimizer) / whole, "lora or another optimizer"),
-        Part("judges", sum(map(_stored, setup.planned_judge.paths)), "a smaller judge"),
+        Part(
+            "optimizer", states * optimizer_bytes(shape, setup.learner.optimizer) / whole, "lora or another optimizer"
+        ),
+        Part("judges", sum(map(_stored, setup.planned_judge.paths)) / shards, "a smaller judge"),
     ]
     limit, device = device_memory()
     moment = max(_moments(setup, shape, batch, whole), key=lambda parts: sum(part.bytes for part in parts))
@@ -73,19 +79,19 @@ def copies(setup: Setup) -> int:
 
 
 def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[Part, ...]]:
-    """What a gradient step, generation, and the reading of all completions need beside what is there."""
+    """What a gradient step, generation, and the reading of completions need beside what is there."""
     smaller = "a smaller microbatch, longest or new_tokens"
     fewer = "a smaller generation.batch or new_tokens"
     trained = nbytes(trained_of(shape)) / whole
     sums = 1 + (setup.learner.microbatch is not None)
     fit = fit_bytes(shape)
-    measuring = setup.evaluation
-    rows, responses = (0, 0) if measuring is None else (len(measuring.rows), measuring.responses)
-    most = shape._replace(collected=max(shape.collected, rows * responses))
-    answered = setup.tables["generation"].batch * max(shape.count, responses)
-    spoken = shape._replace(collected=min(most.collected, answered))
-    reading = shape._replace(rows=most.collected)
-    reading_bytes = layer_bytes(shape, most.collected) + score_bytes(shape, most.collected)
+    learner, measuring, at_once = setup.learner, setup.evaluation, setup.tables["generation"].batch
+    asked = [(learner.prompts, shape.collected // learner.prompts)]
+    asked += [] if measuring is None else [(len(measuring.rows), measuring.responses)]
+    read = max(min(prompts, at_once) * each for prompts, each in asked)
+    rivals = min(learner.prompts, at_once) * getattr(learner.gains, "count", 1)
+    spoken, reading = shape._replace(collected=max(read, rivals)), shape._replace(rows=read)
+    reading_bytes = layer_bytes(shape, read) + score_bytes(shape, read)
     head = 3 * 4 * spoken.collected * shape.decoder.vocabulary
     return [
         (
@@ -98,10 +104,19 @@ def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[P
             Part("logits", head / batch, fewer),
         ),
         (
-            Part("activations", reading_bytes / batch, "fewer prompts or responses"),
-            Part("logits", fit_bytes(reading)["logits"] / batch, "a smaller chunk, or fewer prompts or responses"),
+            Part("activations", reading_bytes / batch, f"{fewer}, or fewer responses"),
+            Part("logits", fit_bytes(reading)["logits"] / batch, "a smaller chunk or generation.batch"),
         ),
     ]
+
+
+def _devices(spread: Spread) -> tuple[int, int]:
+    """How many devices share the weights, and how many the rows."""
+    if not spread.given:
+        return 1, 1
+    tensor = spread.tensor or 1
+    rows = spread.fsdp or max(1, len(jax.devices()) // tensor)
+    return rows * tensor, rows
 
 
 def _stored(path: Path) -> int:
