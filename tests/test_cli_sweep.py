@@ -88,6 +88,10 @@ MISTAKES = {
     ("study", "stpes = 3"): r"study.toml, line 5: study.stpes is not known; did you mean 'steps'\?",
     ("study", "seeds = []"): r"line 5: study.seeds is \[\], but must be how many, at least 1",
     ("study", "seeds = true"): r"line 5: study.seeds is True, but must be how many",
+    (
+        "study",
+        f"seeds = {10**20}",
+    ): r"line 5: study.seeds is 10+, but must be how many, at least 1 and at most 1048576, ",
     ("study", "betas = []"): r"line 5: study.betas is \[\], but must be a list of at least one value",
     ("study", "betas = [0.1, 0.1]"): r"must be a list of different values \(0.1 stands twice\)",
     ("study", "betas = inf"): r"must be a number that is at least 0",
@@ -128,6 +132,11 @@ MISTAKES = {
     ("games", CYCLE + "n = {linspce = [3, 5, 2]}"): r"other.n is .*linspce is not known; did you mean 'linspace'\?$",
     ("study", "betas = {linspce = [1, 2, 3]}"): r"betas is .*linspce is not known; did you mean 'linspace'\?$",
     ("study", "betas = {linspace = [1, 2, 3], geomspace = [1, 2, 3]}"): r"must be numbers or one grid of them\.$",
+    (
+        "solvers",
+        "[solvers.b]\nsolver = 'egpo'\neta = [{linspace = [1, 2, 3]}]",
+    ): r"b.eta is a list with a table in it, ",
+    ("solvers", "[solvers.b]\nsolver = 'apo'\neta = 1\nbase = {solvr = 'sppo'}"): r"base is .*mean 'solver'\?$",
     ("solvers", "[solvers.b]\nsolver = 'egpo'\neta = 'big'"): r"solvers.b.eta is 'big', which is no number",
     (
         "solvers",
@@ -151,6 +160,7 @@ def test_a_bad_study_is_one_sentence_and_nothing_runs(mistake, sentence, capsys,
     monkeypatch.setattr(cells.Cell, "compute", lambda cell: pytest.fail("something ran"))
     code, out, err = sweep(capsys)
     assert (code, out) == (2, "") and err.startswith("nashpo: study.toml") and err.count("\n") == 1
+    assert "{'" not in err
     with pytest.raises(ValueError, match=sentence):
         read_study("study.toml")
     assert not (tmp_path / "study").exists()

@@ -13,7 +13,7 @@ from nashpo.game import Game
 from nashpo.nearest import nearest
 from nashpo.studies.document import Document
 from nashpo.studies.settings import checked
-from nashpo.studies.values import at_least_zero, ended, listed, one_of, seeds, several, spaced
+from nashpo.studies.values import at_least_zero, listed, misfit, one_of, seeds, several, spaced
 from nashpo.tables import read_table, to_game
 
 BETA = 0.1
@@ -116,7 +116,7 @@ def _values(document: Document, keys: tuple[str, ...], value: Any) -> list[Any]:
     try:
         return several(plain, value)
     except ValueError as error:
-        document.wrong(keys, f"is {value!r}, but must be {ended(str(error))}")
+        document.wrong(keys, misfit(value, str(error)))
 
 
 def _seeds(document: Document, place: tuple[str, ...], value: Any, taken: bool) -> list[int]:

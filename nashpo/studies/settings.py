@@ -9,7 +9,7 @@ from nashpo.metrics import Last
 from nashpo.nearest import nearest
 from nashpo.run import MOST_STEPS
 from nashpo.studies.document import Document
-from nashpo.studies.values import at_least_zero, ended, listed, one_of, seeds, several, whole
+from nashpo.studies.values import at_least_zero, listed, misfit, one_of, seeds, several, whole
 
 METRICS = (
     "duality_gap",
@@ -98,5 +98,5 @@ def checked(
         try:
             values[key] = kinds[key](value)
         except ValueError as error:
-            document.wrong((*place, key), f"is {value!r}, but must be {ended(str(error))}")
+            document.wrong((*place, key), misfit(value, str(error)))
     return values

@@ -14,7 +14,7 @@ from nashpo.nearest import nearest
 from nashpo.signature import annotations, choices
 from nashpo.stage import Harmonic
 from nashpo.studies.document import Document
-from nashpo.studies.values import SPACED, ended, listed, number, positive, several, spaced
+from nashpo.studies.values import SPACED, listed, misfit, number, positive, several, spaced
 
 _WORDS = (str, bool, int)
 """Settings of these types are structure: a list of them is several solvers, not an axis."""
@@ -61,7 +61,7 @@ def read_solver(document: Document, place: tuple[str, ...], entry: Mapping[str, 
         document.wrong(place, 'needs solver: write solver = "egpo".')
     for key, value in entry.items():
         if spaced(value):
-            document.wrong((*place, key), f"is {dict(value)!r}: here there is one run, so give one number.")
+            document.wrong((*place, key), "is a grid: here there is one run, so give one number.")
     solver = _Maker(document, place).make(entry, {})
     for key in entry:
         if isinstance(getattr(solver, key, None), np.ndarray):
@@ -174,7 +174,7 @@ class _Maker:
             self._wrong(keys, value, f"a solver: {keys[-1]} = {{solver = ...}}")
         wanted = positive if keys[-1] == "eta" else number
         try:
-            several_values = several(wanted, value)
+            several_values = several(wanted, value, () if kind is float else ("solver",))
         except ValueError as error:
             self._wrong(
                 keys, value, f"{error}" + (", or a list of them" if error.args[0].startswith("a number") else "")
@@ -182,7 +182,7 @@ class _Maker:
         return np.array(several_values) if listed(value) or spaced(value) else several_values[0]
 
     def _wrong(self, keys: tuple[str, ...], value: Any, words: str) -> typing.NoReturn:
-        self.document.wrong((*self.place, *keys), f"is {value!r}, but must be {ended(words)}")
+        self.document.wrong((*self.place, *keys), misfit(value, words))
 
 
 def _is_solver(value: Any) -> typing.TypeGuard[Mapping[str, Any]]:

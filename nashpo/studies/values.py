@@ -10,6 +10,8 @@ from nashpo.nearest import nearest
 
 SPACED = {"geomspace": np.geomspace, "linspace": np.linspace}
 """`{geomspace = [0.1, 2, 8]}`: eight numbers from 0.1 to 2 with one ratio; `linspace` with one difference."""
+MOST_SEEDS = 2**20
+"""A number of seeds makes a list of them."""
 
 
 def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
@@ -70,10 +72,10 @@ def spaced(value: Any) -> bool:
     return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in SPACED
 
 
-def several(kind: Callable[[Any], Any], value: Any) -> list[Any]:
+def several(kind: Callable[[Any], Any], value: Any, others: Sequence[str] = ()) -> list[Any]:
     """Different values of one kind: a list of at least one, or spaced numbers; one value is a list of one.
 
-    Raises `ValueError` with what it must be.
+    `others` are keys of tables that may stand in its place. Raises `ValueError` with what it must be.
 
     >>> several(number, {"geomspace": [0.25, 1.0, 3]})
     [0.25, 0.5, 1.0]
@@ -82,7 +84,7 @@ def several(kind: Callable[[Any], Any], value: Any) -> list[Any]:
         value = _spread(*next(iter(value.items())))
     elif isinstance(value, Mapping):
         unknown = next((key for key in value if key not in SPACED), None)
-        more = "" if unknown is None else f", and {unknown} is not known{nearest(str(unknown), SPACED)}"
+        more = "" if unknown is None else f", and {unknown} is not known{nearest(str(unknown), (*SPACED, *others))}"
         raise ValueError(f"numbers or one grid of them{more}")
     values = [kind(one) for one in (value if listed(value) else [value])]
     if not values:
@@ -93,9 +95,15 @@ def several(kind: Callable[[Any], Any], value: Any) -> list[Any]:
     return values
 
 
-def ended(words: str) -> str:
-    """What a value must be, as the end of a sentence."""
-    return words if words[-1] in ".?" else f"{words}."
+def misfit(value: Any, words: str) -> str:
+    """What a value is and must be, as the end of a sentence; of a table in braces it says only that it is one.
+
+    >>> misfit([], "a number"), misfit({"linspce": [0, 1, 5]}, "a number")
+    ('is [], but must be a number.', 'is a table, but must be a number.')
+    """
+    inside = listed(value) and any(isinstance(one, Mapping) for one in value)
+    said = "a table" if isinstance(value, Mapping) else "a list with a table in it" if inside else repr(value)
+    return f"is {said}, but must be {words if words[-1] in '.?' else f'{words}.'}"
 
 
 def _spread(name: str, value: Any) -> list[float]:
@@ -118,9 +126,10 @@ def seeds(value: Any) -> list[int]:
     [0, 1, 2]
     """
     try:
-        found = several(whole(0), value) if listed(value) else list(range(whole(1)(value)))
+        found = several(whole(0), value) if listed(value) else list(range(whole(1, MOST_SEEDS)(value)))
     except ValueError:
-        raise ValueError("how many, at least 1, or a list of different whole numbers from 0 on") from None
+        words = f"how many, at least 1 and at most {MOST_SEEDS}, or a list of different whole numbers from 0 on"
+        raise ValueError(words) from None
     if max(found) >= 2**32:
         raise ValueError("whole numbers below 2**32")
     return found
