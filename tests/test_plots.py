@@ -40,6 +40,8 @@ def test_gap_takes_one_result_and_an_axes_and_survives_a_zero(runs):
     _, ax = plt.subplots()
     assert plots.gap(runs[0], ax=ax) is ax
     assert ax.get_legend().get_texts()[0].get_text() == "EGPO(eta=1.0)"
+    ax.plot([1, 20], [1.0, 0.1], label="a bound")
+    assert texts(plots.gap(runs[1], "INPO", ax=ax).get_legend()) == ["EGPO(eta=1.0)", "a bound", "INPO"]
     uniform = nashpo.Game.from_table(np.full((2, 2), 0.5), beta=0.1)
     drawn(plots.gap(nashpo.solve(uniform, EGPO(eta=1.0), steps=3)))
 

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from pictures import RPS, close_figures, drawn, texts  # noqa: F401  the fixture runs by itself
 
 import nashpo
@@ -173,6 +174,16 @@ def test_beta_path_has_a_place_for_zero_and_averages_prompts():
     assert len(drawn(single).lines) == 4
 
 
+@pytest.mark.parametrize("beta", [0.1, 0.0])
+def test_a_path_of_one_beta_is_no_empty_picture(beta):
+    path = nashpo.equilibrium_path(ORDERED, [beta])
+    lines, areas = (drawn(plots.beta_path(path, kind=kind)) for kind in ("lines", "areas"))
+    for line, width in zip(lines.lines, np.diff([line.get_xdata() for line in lines.lines]), strict=True):
+        assert width > 0 and len(set(line.get_ydata())) == 1
+    assert [text.get_text() for text in areas.get_xticklabels()] == [f"{beta:g}"]
+    assert areas.collections[0].get_datalim(areas.transData).width > 0
+
+
 def test_beta_path_refuses_what_it_cannot_draw():
     path = nashpo.equilibrium_path(CONTEXTS, [0.1, 1.0])
     with pytest.raises(ValueError, match='kind=\'bars\': choose "areas" or "lines"'):
@@ -196,3 +207,18 @@ def test_text_and_rims_follow_the_style(style):
         assert to_hex(ax.collections[0].get_edgecolor()[0]) == text
         areas = plots.beta_path(nashpo.equilibrium_path(ORDERED, [0.1, 1.0]))
         assert to_hex(areas.collections[0].get_edgecolor()[0]) == to_hex(plt.rcParams["axes.facecolor"])
+
+
+@pytest.mark.parametrize("kind", ["areas", "lines"])
+def test_names_are_no_formulas_and_an_underscore_hides_none(kind):
+    names = {"from $5 to $10", "a ${ b$", "_hidden"}
+    game = random_game(3, names=sorted(names))
+    path = nashpo.equilibrium_path(game, [0.1, 1.0])
+    ternary = plots.flow(game, SPO(eta=0.1), rows=3)
+    for ax in (ternary, *map(drawn, (plots.heatmap(game), plots.tournament(game), plots.policies(path[0], game)))):
+        shown = [text for text in ax.figure.findobj(Text) if text.get_text() in names]
+        assert {text.get_text() for text in shown} == names
+        assert not any(text.get_parse_math() for text in shown)
+    legend = drawn(plots.beta_path(path, kind=kind)).get_legend()
+    assert set(texts(legend)) == names
+    assert not any(text.get_parse_math() for text in legend.get_texts())

@@ -26,7 +26,7 @@ def draw(path: Path, result: Result, certificate: Certificate | None, title: str
     if certificate is not None:
         answers, labels = [*answers, Tabular.from_probs(certificate.policy)], [*labels, "exact equilibrium"]
     plots.policies(answers, game, labels=labels, ax=right)
-    figure.suptitle(f"{title}, beta = {float(game.beta):g}")
+    figure.suptitle(f"{title}, beta = {float(game.beta):g}", parse_math=False)
     figure.savefig(path, dpi=150)
 
 
@@ -37,7 +37,7 @@ def draw_table(path: Path, game: Game, title: str) -> None:
     size = min(12.0, max(4.0, 2.2 + 0.32 * game.shape[1]))
     figure = _figure(size + 1.2, size)
     plots.heatmap(game, order="win rate", ax=figure.subplots())
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     figure.savefig(path, dpi=150)
 
 

@@ -59,9 +59,12 @@ def beta_path(
         values.append(np.delete(chosen, ranked, axis=1).sum(axis=1))
         labels.append(f"{others} other{'s' * (others > 1)}")
     ax = axes(ax, (7.0, 4.2))
-    places = _places(betas)
-    (_areas if kind == "areas" else _lines)(ax, places, values, labels, bool(others))
+    places = at = _places(betas)
+    if len(betas) == 1:  # as wide as a factor of two: a line of one point is none
+        at, values = places * np.array([2**-0.5, 2**0.5]), [np.repeat(value, 2) for value in values]
+    (_areas if kind == "areas" else _lines)(ax, at, values, labels, bool(others))
     _finish(ax, betas, places, kind, which)
+    ax.set_xlim(at[0], at[-1])
     return ax
 
 
@@ -125,10 +128,10 @@ def _places(betas: np.ndarray) -> np.ndarray:
 
 
 def _areas(ax: "Axes", betas: np.ndarray, values: list[np.ndarray], labels: list[str], grouped: bool) -> None:
-    heights = np.cumsum([np.zeros_like(betas), *values], axis=0)
+    heights, handles = np.cumsum([np.zeros_like(betas), *values], axis=0), []
     for index, label in enumerate(labels):
         rest = grouped and index == len(labels) - 1
-        ax.fill_between(
+        area = ax.fill_between(
             betas,
             heights[index],
             heights[index + 1],
@@ -138,25 +141,31 @@ def _areas(ax: "Axes", betas: np.ndarray, values: list[np.ndarray], labels: list
             linewidth=0.8,
             label=label,
         )
-    handles, names = ax.get_legend_handles_labels()
-    ax.legend(handles[::-1], names[::-1], frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize="small")
+        handles.append(area)
+    _legend(ax, handles[::-1], labels[::-1])
     ax.set_ylim(0.0, 1.0)
 
 
 def _lines(ax: "Axes", betas: np.ndarray, values: list[np.ndarray], labels: list[str], grouped: bool) -> None:
+    handles: list[Any] = []
     for index, (value, label) in enumerate(zip(values, labels, strict=True)):
         rest = grouped and index == len(labels) - 1
         look = ("#888888", "-", 1.2) if rest else (colour(index), dash(index), 1.8)
-        ax.plot(betas, value, color=look[0], linestyle=look[1], linewidth=look[2], label=label)
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize="small")
+        handles += ax.plot(betas, value, color=look[0], linestyle=look[1], linewidth=look[2], label=label)
+    _legend(ax, handles, labels)
     ax.set_ylim(bottom=0.0)
     ax.grid(True, which="major", alpha=0.3, linewidth=0.6)
 
 
+def _legend(ax: "Axes", handles: list[Any], names: list[str]) -> None:
+    """The names beside the picture as they are: neither formulas nor left out for an underscore in front."""
+    beside: Any = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    for text in ax.legend(handles, names, frameon=False, fontsize="small", **beside).get_texts():
+        text.set_parse_math(False)
+
+
 def _finish(ax: "Axes", betas: np.ndarray, places: np.ndarray, kind: str, which: str) -> None:
     ax.set_xscale("log")
-    if len(places) > 1:
-        ax.set_xlim(places[0], places[-1])
     name_values(ax.xaxis, betas, places)
     ax.set_xlabel("beta")
     ax.set_ylabel(f"probability{', stacked' * (kind == 'areas')}{which}")

@@ -81,7 +81,7 @@ def _name_ticks(ax: "Axes", names: list[str]) -> None:
     """Every name, or every k-th where they would overlap."""
     every = -(-len(names) // _NAMED)
     ticks = np.arange(0, len(names), every)
-    small: dict[str, Any] = {"fontsize": "small" if len(names) <= 30 else "x-small"}
+    small: dict[str, Any] = {"fontsize": "small" if len(names) <= 30 else "x-small", "parse_math": False}
     ax.set_yticks(ticks, [names[i] for i in ticks], **small)
     turned: dict[str, Any] = {"rotation": 90} if len(names) > 4 or max(map(len, names)) > 8 else {}
     ax.set_xticks(ticks, [names[i] for i in ticks], **small, **turned)

@@ -58,7 +58,7 @@ def policies(
         offset = (index - (len(entries) - 1) / 2) * height
         ax.barh(rows + offset, chosen[index][order], height=0.9 * height, label=cut(title), **_look(index))
     names = item_names(game)
-    ax.set_yticks(rows, [cut(names[i]) for i in order])
+    ax.set_yticks(rows, [cut(names[i]) for i in order], parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(order) - 0.4, -0.6)
     ax.set_xlabel(_caption(game, prompt, float(1.0 - chosen[0][order].sum()), game.shape[1] - len(order)))

@@ -100,9 +100,9 @@ def _point(policy: Any, prompt: int) -> np.ndarray:
 def name_corners(ax: Any, names: Sequence[str]) -> None:
     """The names of the responses at the corners, and a grid."""
     top, left, right = (cut(name, 24) for name in names)
-    ax.set_tlabel(top)
-    ax.set_llabel(left)
-    ax.set_rlabel(right)
+    ax.set_tlabel(top, parse_math=False)
+    ax.set_llabel(left, parse_math=False)
+    ax.set_rlabel(right, parse_math=False)
     for axis in (ax.taxis, ax.laxis, ax.raxis):
         axis.set_major_locator(_fifths())
     ax.grid(True, alpha=0.3, linewidth=0.6)

@@ -66,7 +66,7 @@ def stability(
     name_values(ax.yaxis, etas, etas)
     ax.set_xlabel("beta")
     ax.set_ylabel("eta")
-    ax.set_title(title, fontsize="medium")
+    ax.set_title(title, fontsize="medium", parse_math=False)
     bar = ax.figure.colorbar(image, ax=ax, extend="min" if np.any(gaps < image.norm.vmin) else "neither")
     bar.set_label(f"median final gap [{UNITS.get(scale or '', 'payoff')}]")
     if drawn or np.isinf(gaps).any():

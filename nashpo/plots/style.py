@@ -145,8 +145,12 @@ def fits_inside(labels: Sequence[str]) -> bool:
 
 
 def place_legend(ax: "Axes", labels: Sequence[str], title: str | None = None, inside: bool = True) -> None:
-    """The legend in the order of `labels`: inside where it is small and there is room, else right of the picture."""
-    known = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda pair: labels.index(str(pair[1])))
+    """The legend in the order of `labels`: inside where it is small and there is room, else right of the picture.
+
+    What was in `ax` before comes first.
+    """
+    order = {label: place for place, label in enumerate(labels)}
+    known = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda pair: order.get(str(pair[1]), -1))
     entries: Any = ([handle for handle, _ in known], [label for _, label in known])
     if inside and fits_inside(labels):
         narrow = ax.get_window_extent().width / ax.figure.dpi < 4.0

@@ -127,6 +127,7 @@ def _names(ax: "Axes", angle: np.ndarray, names: list[str], members: np.ndarray)
             degrees = np.degrees(theta) + (180 if left else 0)
             turned = {"ha": "right" if left else "left", "va": "center"}
             turned |= {"rotation": degrees, "rotation_mode": "anchor"}
+        turned["parse_math"] = False
         # The room is in the limits: a layout that made room again would shrink the axes without end.
         ax.text(across, up, name, fontsize=fontsize, weight="bold" if member else None, in_layout=False, **turned)
     reach = 1.0 + unit * (np.array([length, above]) + 0.25)
