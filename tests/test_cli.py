@@ -83,6 +83,7 @@ MISTAKES = {
     "solve GAME --eta 0": "--eta is '0', but must be a positive number",
     "solve GAME --steps 1.5": "--steps is '1.5', but must be a whole number, 0 or more",
     "solve GAME --every 0": "--every is '0', but must be a whole number, 1 or more",
+    "solve GAME --precision 1e300": "--precision is '1e300', but must be a whole number from 1 to 1000",
     "solve GAME --tol -1e-3": "--tol is '-1e-3', but must be a number that is at least 0",
     "solve GAME more": "solve takes TABLE; 'more' is one too many",
     "solve nope.csv": "nope.csv: no such file",
@@ -146,6 +147,19 @@ def test_interrupt_and_closed_pipe_have_their_codes(capsys, monkeypatch):
 
     monkeypatch.setattr(games, "run", interrupt)
     assert run(capsys, "games")[0] == 130
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+def test_an_output_that_is_full_is_one_sentence_and_a_closed_one_is_none():
+    command = [sys.executable, "-m", "nashpo", "--version"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == "nashpo: the output cannot be written (No space left on device).\n"
+    for closing, mistake, code in ((">&-", "", 0), ("2>&-", "slove", 2)):
+        words = ["sh", "-c", f'"$0" -m nashpo {mistake or "games"} {closing}', sys.executable]
+        ended = subprocess.run(words, capture_output=True, text=True)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", "")
 
 
 @pytest.mark.parametrize("said", ["Unable to allocate 7.28 TiB for an array with shape (1000000, 1000000)", ""])

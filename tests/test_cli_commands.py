@@ -193,6 +193,7 @@ def test_solve_does_not_replace_the_table_that_it_reads(capsys, tmp_path):
         ("item,probability\n", "has no probabilities; a policy is a CSV with the columns"),
         (" ", "the file is empty; a policy is a CSV with the columns item and probability, or a JSON"),
         ("item,probability\nrock,1.5\npaper,-0.5\n", "('paper') is not a probability"),
+        (f"item,probability\nrock,{'1' * 200_000}\n", "after line 1: cannot be read as CSV (field larger"),
     ],
 )
 def test_mistakes_in_a_policy_are_named(content, message, capsys, tmp_path):

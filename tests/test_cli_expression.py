@@ -66,6 +66,7 @@ def test_names_are_found_in_any_case_and_by_path():
         ("mnpo:opponents=curent", "opponents is 'curent', but must be one of mixture, current"),
         ("mnpo:history=(a,2)", "history is 'a', but must be a number"),
         ("onlineipo:variant=2.5", "variant is 2.5, but must be a whole number"),
+        ("onlineipo:variant=1e999", "variant is inf, but must be a whole number"),
         ("onlineipo:variant=true", "variant is True, but must be a whole number"),
         ("egpo:eta='x'", "eta is 'x', but must be a number"),
         ("egpo:eta=(1,2)", "eta is (1, 2), but must be a number"),
@@ -81,6 +82,7 @@ def test_names_are_found_in_any_case_and_by_path():
         ("egpo:eta=__import__('os').getpid()", "is not a number, a word or a tuple"),
         ("apo", "solver apo needs momentum"),
         ("nashpo.solvers:EGPX", "module 'nashpo.solvers' has no 'EGPX'"),
+        ("os:path", "solver os:path is neither a class nor a function."),
         ("no_such_module_at_all:EGPO", "module 'no_such_module_at_all' cannot be imported"),
     ],
 )

@@ -73,8 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(arguments: list[str]) -> int:
     """The exit code of a command, whatever happens to it; every error that the user made is one sentence."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed, as by `nashpo games >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the program runs
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
@@ -90,9 +93,20 @@ def _guarded(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever reads has seen enough (`nashpo games | head`); nothing may be flushed into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads has seen enough (`nashpo games | head`).
+        _mute()
         return OK
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A full disk under `nashpo games > file` says so where it is printed.
+        _mute()
+        return complain(f"the output cannot be written ({error.strerror or error}).", FAILED)
+
+
+def _mute() -> None:
+    """Nothing may be flushed into a closed pipe or a full disk on the way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

@@ -22,7 +22,7 @@ COMMAND = Command(
     options=(
         Option("prompt", count(0), "which prompt of a table with several (default 0)", 0, "N"),
         Option("top", count(1), "most rows to print (default 25)", 25, "N"),
-        Option("precision", count(1), "decimals to print (default 4)", 4, "N"),
+        Option("precision", count(1, 1000), "decimals to print (default 4)", 4, "N"),
         Option("plot", text, "draw the table as a heat map: .png, .svg or .pdf", metavar="FILE"),
         Option("json", yes_or_no, "print JSON instead of a table", False),
         *READING,

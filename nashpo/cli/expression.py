@@ -60,8 +60,10 @@ def build(written: Written, find: Callable[[str], Any], what: str, defaults: Map
     Raises `ValueError` naming the setting that is unknown, of the wrong kind or missing.
     """
     maker = find(written.name)
-    parameters = inspect.signature(maker).parameters
     label = f"{what} {written.name}"
+    if not callable(maker):
+        raise ValueError(f"{label} is neither a class nor a function.")
+    parameters = inspect.signature(maker).parameters
     for key in written.settings:
         if key not in parameters:
             tail = nearest(key, parameters) if parameters else "; it has none."
@@ -152,7 +154,7 @@ def _fitting(value: Any, annotation: Any, label: str, make: Callable[[Written], 
         except ValueError as error:
             raise ValueError(f"{label} is {value.name!r}, which is no number, and {error}") from None
     value = word if annotation is str else value
-    if annotation is int and isinstance(value, float) and value == int(value):
+    if annotation is int and isinstance(value, float) and value.is_integer():
         return int(value)
     fits = type(value) in (int, float) if annotation is float else type(value) is annotation
     known = annotation in _PLAIN or (annotation is not None and isinstance(value, bool | tuple))

@@ -112,11 +112,14 @@ def _column(rows: list[tuple[str, dict[str, Any]]], game: Game, path: str, colum
 
 def _from_csv(text_: str, path: str) -> list[tuple[str, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text_, newline=""), skipinitialspace=True)
-    header = [(name or "").strip().lower() for name in reader.fieldnames or []]
-    if "item" not in header or "probability" not in header:
-        raise ValueError(f"{path}: line 1 needs the columns item and probability (found: {', '.join(header)}).")
-    reader.fieldnames = header
-    return [(f"line {reader.line_num}", row) for row in reader]
+    try:
+        header = [(name or "").strip().lower() for name in reader.fieldnames or []]
+        if "item" not in header or "probability" not in header:
+            raise ValueError(f"{path}: line 1 needs the columns item and probability (found: {', '.join(header)}).")
+        reader.fieldnames = header
+        return [(f"line {reader.line_num}", row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{path}: after line {reader.line_num}: cannot be read as CSV ({error}).") from None
 
 
 def _from_json(text_: str, path: str) -> tuple[list[tuple[str, dict[str, Any]]], Any]:

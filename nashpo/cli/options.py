@@ -223,13 +223,14 @@ def positive(word: str) -> float:
     return value
 
 
-def count(least: int) -> Callable[[str], int]:
-    """A whole number that is at least `least`; `1e4` is one too."""
+def count(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """A whole number from `least` to `most`; `1e4` is one too."""
+    wanted = f"a whole number, {least} or more" if most == math.inf else f"a whole number from {least} to {most}"
 
     def convert(word: str) -> int:
         value = _or_nan(word)
-        if not (value >= least and value == int(value)):
-            raise ValueError(f"a whole number, {least} or more")
+        if not (least <= value <= most and value == int(value)):
+            raise ValueError(wanted)
         return int(value)
 
     return convert

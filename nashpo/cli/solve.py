@@ -35,7 +35,7 @@ COMMAND = Command(
         Option("start", text, "policy file to start from (default: the reference)", metavar="FILE"),
         Option("seed", count(0), "seed for oracles that are noisy (default 0)", 0, "N"),
         Option("top", count(1), "most rows to print (default 25); files always hold all", 25, "N"),
-        Option("precision", count(1), "decimals to print (default 4); files always hold all", 4, "N"),
+        Option("precision", count(1, 1000), "decimals to print (default 4); files always hold all", 4, "N"),
         Option("plot", text, "draw the gap and the policy: .png, .svg or .pdf", metavar="FILE"),
         Option("output", text, "write the result: .json, .csv (policy) or .nc (everything)", metavar="FILE"),
         Option("json", yes_or_no, "print JSON instead of a table", False),

@@ -33,7 +33,7 @@ COMMAND = Command(
         ),
         Option("tol", at_least_zero, "largest duality gap that passes (default 1e-6)", 1e-6, "GAP"),
         Option("top", count(1), "most rows to print (default 25)", 25, "N"),
-        Option("precision", count(1), "decimals to print (default 4)", 4, "N"),
+        Option("precision", count(1, 1000), "decimals to print (default 4)", 4, "N"),
         Option("json", yes_or_no, "print JSON instead of a table", False),
         Option("no-certificate", yes_or_no, "leave out the exact equilibrium", False),
         *READING,
