@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if "XLA_FLAGS" not in os.environ:
-    # Most of a test's time is compilation, of which XLA needs a fifth with these: an older code generator, what LLVM can
-    # leave out left out, and a program in one part, for other tests keep the other cores busy. XLA ends a program that
+    # Most of a test's time is compilation, of which XLA needs a fifth with these: an older code generator, nothing that
+    # LLVM can leave out, and a program in one part, for other tests keep the other cores busy. XLA ends a program that
     # gives it a flag it does not know, so another one asks first.
     flags = os.environ | {
         "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
