@@ -98,6 +98,8 @@ def test_matches_do_not_depend_on_sides_or_order(raw):
         ([("a", "b", "c")], {}, r"match 1: 'c' is neither side; write 'a', 'b' or tie"),
         ([("a", "b", "")], {}, r"match 1: no winner is given"),
         ([("a", "", "a")], {}, r"match 1 has the item name ''"),
+        ([("a", "b", "a"), ("a", "b")], {}, r"match 2 is \('a', 'b'\): a match is \(left, right, winner\)"),
+        (["abc"], {}, r"match 1 is 'abc': a match is \(left, right, winner\)"),
         ([("a", "b", "tie")], {"ties": "error"}, r"match 1 is a tie"),
         ([("a", "b", "a")], {"items": ["a", "c"]}, r"match 1 has the item 'b', which is not one of items"),
         ([("a", "b", "a")], {"ties": "x"}, r"ties is 'x'"),
@@ -107,6 +109,13 @@ def test_matches_do_not_depend_on_sides_or_order(raw):
 def test_bad_matches_get_one_sentence(matches, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         from_matches(matches, **options)
+
+
+def test_a_winner_is_found_by_its_name_with_its_spaces():
+    table = from_matches([(" a", "b ", " a"), ("b ", " a", "left "), (" a", "b ", "b ")])
+    assert table.items == (" a", "b ") and table.P[0, 1] == pytest.approx(1 / 3)
+    assert from_matches([(" a", "b", " a")]).P[0, 1] == 1.0
+    assert from_matches([("a", " a", " a")]).P[0, 1] == 0.0
 
 
 def test_a_score_that_is_another_item_s_name_is_refused():

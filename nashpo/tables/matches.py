@@ -92,7 +92,10 @@ def _tally(
     names = {name: i for i, name in enumerate(validate_items(items, len(items)))} if items is not None else {}
     tally: dict[tuple[int, int], list[float]] = {}
     results: dict[str, str] = {}
-    for where, (left, right, winner) in matches:
+    for where, match in matches:
+        if isinstance(match, str) or len(match) != 3:
+            raise ValueError(f"{at}{where} is {match!r}: a match is (left, right, winner).")
+        left, right, winner = match
         for name in (left, right):
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f"{at}{where} has the item name {name!r}: both sides need a name.")
@@ -103,7 +106,7 @@ def _tally(
         if left == right:
             raise ValueError(f"{at}{where} is {left!r} against itself: a match needs two different items.")
         score = _score(left, right, winner, f"{at}{where}")
-        if (word := str(winner).strip()) not in (left, right):
+        if (word := _word(left, right, winner)) not in (left, right):
             results.setdefault(word, where)
         if score is None and ties == "error":
             raise ValueError(f'{at}{where} is a tie: pass ties="half" or ties="drop" to allow ties.')
@@ -130,9 +133,14 @@ def _tally(
     return from_wins(wins, tuple(names), draws, ties, missing, prior, source)
 
 
+def _word(left: str, right: str, winner: object) -> str:
+    """The winner as a name or a word; only a name begins or ends with a space."""
+    return str(winner) if winner in (left, right) else str(winner).strip()
+
+
 def _score(left: str, right: str, winner: object, where: str) -> bool | None:
     """Whether left won; None for a tie."""
-    word = str(winner).strip()
+    word = _word(left, right, winner)
     if word in (left, right):
         return word == left
     lowered = word.lower()
