@@ -103,6 +103,22 @@ def test_names_of_items_are_kept_where_games_differ_in_them(tmp_path):
     assert "items" not in alike and alike["item"].values.tolist() == ["x", "y", "z"]
 
 
+def test_names_of_any_kind_and_all_types_come_back_from_a_file(tmp_path):
+    names = ("a,b", 'say "hi"', "line\nbreak", "東京 🍵", "=1+1", "NaN", "  lead")
+    games = {name: nashpo.Game.from_table(random_table(3, 7), items=names) for name in ("", 'g,"1"\n', "ü")}
+    rules = {"": EGPO([0.2, 0.4]), "r\n,": INPO(0.3), "日本": APO(0.1, momentum=[0.0, 0.3])}  # pyright: ignore[reportArgumentType]
+    found = nashpo.sweep(games, rules, steps=4, every=3, betas=[0.1, 1.0], seeds=[3, 7], metrics=[metrics.probs]).data
+    again = Sweep.load(Sweep(found).save(tmp_path / "sweep.nc")).data
+    assert again.identical(found) and again["item"].values.tolist() == list(names)
+    assert {name: values.dtype.kind for name, values in again.variables.items()} == {
+        name: values.dtype.kind for name, values in found.variables.items()
+    }
+    assert again.sel(game="", solver="r\n,", eta=0.3, beta=0.1)["final_gap"].dropna("momentum").sizes == {
+        "momentum": 1,
+        "seed": 2,
+    }
+
+
 def test_a_metric_with_the_name_of_something_else_is_a_trace(tmp_path):
     named: dict = dict.fromkeys(("eta", "item", "game", "responses", "status", "momentum", "entropy"), metrics.entropy)
     rules = [EGPO(0.2), APO(0.2, momentum=np.array([0.0, 0.3]))]

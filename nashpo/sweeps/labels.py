@@ -109,6 +109,7 @@ def joined(parts: Mapping[str, xarray.Dataset], *, steps: int, every: int, tol: 
     together = xarray.concat(full, "solver", join="outer", fill_value=absent, combine_attrs="drop")
     first = next(iter(parts.values()))
     together = together.assign({name: first[name] for name in OF_GAMES if name in first})
+    together = together.assign_coords(solver=list(parts))
     together.attrs = {
         "kind": "sweep",
         "steps": steps,
