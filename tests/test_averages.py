@@ -5,7 +5,7 @@ import pytest
 from recursions import ROCK_PAPER_SCISSORS, gap, iterate, normalise, path, random_games, win_rates
 
 import nashpo
-from nashpo.solvers import INPO, ONPO, SPO, SPPO, Averaged
+from nashpo.solvers import INPO, ONPO, SPO, SPPO, Averaged, RegretMatching
 from nashpo.stage import StepSizeWarning
 
 STEPS = 60
@@ -90,6 +90,14 @@ def test_on_rock_paper_scissors_the_last_iterate_needs_optimism():
     assert last["optimistic"] < 1e-12 < 0.3 < last["plain"]
     assert average["optimistic"] < 1e-3
     assert average["plain"] < 0.05
+
+
+@pytest.mark.parametrize("rule", [SPO, RegretMatching(), None, "spo"])
+def test_what_is_no_rule_has_no_average(rule):
+    game = nashpo.Game.from_table(np.full((2, 2), 0.5))
+    for ask in (nashpo.solve, nashpo.sweep):
+        with pytest.raises(ValueError, match="Averaged takes an update rule with its settings"):
+            ask(game, Averaged(rule), steps=2)
 
 
 def test_onpo_steps_are_checked():

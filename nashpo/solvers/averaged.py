@@ -50,5 +50,7 @@ class Averaged(UpdateRule):
         return self.rule.moves(step)
 
     def check(self, game: Game, bound: float) -> None:
-        """The checks of `rule`."""
+        """Refuse what is no rule; and the checks of `rule`."""
+        if not hasattr(self.rule, "stages"):
+            raise ValueError("Averaged takes an update rule with its settings, for example Averaged(EGPO(eta=0.5)).")
         self.rule.check(game, bound)
