@@ -60,11 +60,10 @@ def test_score_groups_mix_in_log_odds(rng):
     np.testing.assert_allclose(mixed.table(), S, atol=1e-15)
 
 
-def test_annotators_with_rewards_in_whole_numbers_count_equally():
-    whole = [BradleyTerry(np.array([rewards])) for rewards in ([3, 1, 0], [0, 1, 0])]
-    floats = [BradleyTerry(np.array([rewards])) for rewards in ([3.0, 1.0, 0.0], [0.0, 1.0, 0.0])]
-    assert Mixture.of(whole).weights.tolist() == [0.5, 0.5]
-    np.testing.assert_array_equal(Mixture.of(whole).table(), Mixture.of(floats).table())
+def test_annotators_with_scores_in_whole_numbers_count_equally():
+    one, other = np.array([[[0, 2], [-2, 0]]]), np.array([[[0, 4], [-4, 0]]])
+    mixed = Mixture.of([Table(one, "score"), Table(other, "score")])
+    assert mixed.weights.tolist() == [0.5, 0.5] and mixed.table().tolist() == [[[0.0, 3.0], [-3.0, 0.0]]]
 
 
 def test_what_does_not_fit_together_is_refused_at_the_door(rng):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nashpo.oracles import BradleyTerry
+from nashpo.oracles import BradleyTerry, GeneralPreference
 from nashpo.oracles.base import logistic
 
 
@@ -100,6 +100,19 @@ def test_bad_rewards_are_refused():
         _ = BradleyTerry(np.zeros(3)).shape
     with pytest.raises(ValueError, match=r"rewards\[0, 1\] is inf"):
         BradleyTerry(np.array([[0.0, np.inf]])).check()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint64, np.int8, bool])
+@pytest.mark.parametrize("jax_too", [False, True])
+def test_rewards_in_whole_numbers_are_those_in_floats(kind, jax_too):
+    whole, v = np.array([[1, 0, 1]], kind), np.array([[[1, 0], [0, 1], [1, 1]]], kind)
+    row, as_array = np.array([[0.2, 0.3, 0.5]]), jnp.asarray if jax_too else np.asarray
+    for make, numbers in ((BradleyTerry, whole), (GeneralPreference, v)):
+        for scale in ("probability", "score"):
+            found, expected = make(as_array(numbers), scale), make(as_array(numbers.astype(float)), scale)
+            np.testing.assert_array_equal(found.table(), expected.table())
+            np.testing.assert_array_equal(found.win_rates(as_array(row)), expected.win_rates(as_array(row)))
+    assert float(BradleyTerry(as_array(np.array([[0, 3]], np.uint8))).table()[0, 0, 1]) < 0.05
 
 
 @pytest.mark.parametrize("scale", ["probability", "score"])

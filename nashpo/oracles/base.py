@@ -79,6 +79,16 @@ def require_array(value: Any, name: str, axes: str) -> None:
         raise ValueError(f"{name} must be an array {axes}, of NumPy or JAX.")
 
 
+def floating(values: Any) -> Any:
+    """An array of whole numbers as one of floating-point numbers; differences of unsigned ones would wrap round.
+
+    >>> floating(np.array([3, 1], np.uint8))
+    array([3., 1.])
+    """
+    kind = getattr(getattr(values, "dtype", None), "kind", None)
+    return values.astype(float) if kind in ("b", "i", "u") else values
+
+
 def require_opponent(opponent: Array, shape: tuple[int, int]) -> None:
     """Raise `ValueError` unless an opponent is an array of probabilities `[X, A]`.
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.logspace import matvec, namespace
-from nashpo.oracles.base import Enumerable, logistic, require_array, require_opponent
+from nashpo.oracles.base import Enumerable, floating, logistic, require_array, require_opponent
 from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar, Scale
@@ -45,6 +45,10 @@ class GeneralPreference(Enumerable):
     """`[X, A, 2k]`."""
     scale: Scale = static(default="score")
     temperature: Scalar = 1.0
+
+    def __post_init__(self) -> None:
+        """Whole numbers become floating-point ones."""
+        object.__setattr__(self, "embeddings", floating(self.embeddings))
 
     @classmethod
     def from_score_table(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nashpo.logspace import namespace
-from nashpo.oracles.base import Enumerable, logistic, require_array, require_opponent
+from nashpo.oracles.base import Enumerable, floating, logistic, require_array, require_opponent
 from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
@@ -37,6 +37,10 @@ class BradleyTerry(Enumerable):
     rewards: Array
     """`[X, A]`, in nats of odds; a constant per prompt changes nothing."""
     scale: Scale = static(default="probability")
+
+    def __post_init__(self) -> None:
+        """Whole numbers become floating-point ones."""
+        object.__setattr__(self, "rewards", floating(self.rewards))
 
     @classmethod
     def fit(
