@@ -345,6 +345,23 @@ def test_a_broken_solver_is_told_its_law(solver, options, law):
         testing.check_solver(solver, **options)
 
 
+@pytest.mark.parametrize(
+    ("check", "part"),
+    [
+        (testing.check_oracle, Table),
+        (testing.check_policy, Tabular),
+        (testing.check_rule, EGPO),
+        (testing.check_learner, Exact),
+        (testing.check_solver, RegretMatching),
+    ],
+)
+def test_a_class_is_asked_for_an_instance(check, part):
+    with pytest.raises(
+        testing.BrokenLaw, match=rf"^{part.__name__} breaks the law .*it is the class; give {part.__name__}\("
+    ):
+        check(part)
+
+
 def test_a_sentence_says_who_where_by_how_much_and_what_to_do():
     with pytest.raises(testing.BrokenLaw) as caught:
         testing.check_oracle(Table(UNEVEN))

@@ -92,6 +92,9 @@ def check_fields(subject: str, thing: Any) -> None:
     nashpo.testing.law.BrokenLaw: Frozen breaks the law "a number is a leaf, structure is static": its field eta = 0.5 \
 is static, so that every new value compiles again; declare numbers as plain fields and structure with static().
     """
+    if isinstance(thing, type):
+        with Law(thing.__name__, "it is an instance", f"give {thing.__name__}(...)") as law:
+            raise law.broken("it is the class")
     remedy = "make the class a pytree with @nashpo.struct.record"
     with Law(subject, "it is a pytree", remedy) as law:
         leaves, structure = jax.tree.flatten(thing)
