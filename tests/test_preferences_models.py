@@ -394,6 +394,15 @@ def test_the_truth_is_calibrated_and_its_intervals_cover():
     assert np.mean(errors) < 0.03
 
 
+def test_penalties_lost_in_rounding_and_numbers_beyond_the_memory_are_one_sentence():
+    certain = Comparisons.from_pairs([0, 0, 0], [1, 1, 1], [1, 0, 1], votes=1e6, annotators=range(3))
+    with pytest.raises(ValueError, match="too one-sided for so small a penalty: raise it above 1e-12"):
+        fit_annotator_groups(certain, 2, 0, penalty=1e-12)
+    badges = Comparisons.from_pairs([0, 0], [1, 1], annotators=[0, 10**12])
+    with pytest.raises(ValueError, match="annotators are numbered up to 1000000000000, more than fit into memory"):
+        fit_annotator_groups(badges, 2, 0)
+
+
 def test_calibration_by_hand():
     from scipy.stats import binom
 

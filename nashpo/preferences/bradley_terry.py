@@ -69,7 +69,7 @@ def penalised_rewards(wins: np.ndarray, penalty: float, start: np.ndarray | None
     """The rewards `[..., A]` of `max_r log-likelihood - penalty / 2 |r|^2` for counts `[..., A, A]`, penalty > 0.
 
     Counts may be negative where `wins + wins^T` is not: the objective is strictly concave all the same.
-    Raises `ValueError` where Newton's method does not converge.
+    Raises `ValueError` where Newton's method does not converge, or the penalty is lost in rounding.
 
     >>> penalised_rewards(np.array([[0.0, 5.0], [0.0, 0.0]]), penalty=1.0).round(4).tolist()
     [0.8168, -0.8168]
@@ -84,7 +84,12 @@ def penalised_rewards(wins: np.ndarray, penalty: float, start: np.ndarray | None
         slope = np.sum(wins * P.swapaxes(-1, -2) - wins.swapaxes(-1, -2) * P, axis=-1) - penalty * rewards
         weight = played * P * P.swapaxes(-1, -2)
         curvature = np.eye(wins.shape[-1]) * weight.sum(axis=-1)[..., None] - weight + ridge
-        step = np.linalg.solve(curvature, slope[..., None])[..., 0]
+        try:
+            step = np.linalg.solve(curvature, slope[..., None])[..., 0]
+        except np.linalg.LinAlgError:
+            raise ValueError(
+                f"the votes are too one-sided for so small a penalty: raise it above {penalty:g}."
+            ) from None
         step -= step.mean(axis=-1, keepdims=True)
         size, gain = np.ones(value.shape), np.sum(slope * step, axis=-1)
         for _ in range(30):

@@ -125,7 +125,14 @@ def annotator_wins(data: Comparisons) -> np.ndarray:
     if data.annotators is None:
         raise ValueError("these comparisons do not say who voted: give annotators, a number for every row.")
     contexts, items = data.shape[0], data.shape[1] or 0
-    counts = np.zeros((int(data.annotators.max()) + 1, contexts, items, items))
+    most = int(data.annotators.max())
+    try:
+        counts = np.zeros((most + 1, contexts, items, items))
+    except MemoryError:
+        raise ValueError(
+            f"annotators are numbered up to {most}, more than fit into memory: number those who voted 0, 1, 2, ..., "
+            "with np.unique(annotators, return_inverse=True)[1]."
+        ) from None
     won = data.share * data.votes
     np.add.at(counts, (data.annotators, data.prompts, data.left, data.right), won)
     np.add.at(counts, (data.annotators, data.prompts, data.right, data.left), data.votes - won)
