@@ -345,6 +345,21 @@ def test_a_broken_solver_is_told_its_law(solver, options, law):
         testing.check_solver(solver, **options)
 
 
+@record
+class Switching(UpdateRule):
+    eta: float
+
+    def stages(self, beta, step):
+        return (Stage(pull(self.eta, beta), against("now"), self.eta if step < 3 else self.eta / 2),)
+
+
+def test_a_branch_on_a_value_is_told_what_to_do_whichever_law_met_it():
+    with pytest.raises(
+        testing.BrokenLaw, match=r"TracerBoolConversionError was raised .*; it is compiled: compute with"
+    ):
+        testing.check_rule(Switching(0.3))
+
+
 @pytest.mark.parametrize(
     ("check", "part"),
     [

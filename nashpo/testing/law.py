@@ -44,6 +44,10 @@ instead of 0.5, off by 0.1 (allowed: 0.001); mint another one.
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(error, Exception) and not isinstance(error, BrokenLaw):
             said = (str(error).strip() or "without a word").splitlines()[0][:200].rstrip(".")
+            if isinstance(error, jax.errors.JAXTypeError):
+                self.remedy = (
+                    "it is compiled: compute with jax.numpy (jnp.where for an if), and turn no value into Python's"
+                )
             raise self.broken(f"{type(error).__name__} was raised ({said})") from error
 
     def broken(self, found: str) -> BrokenLaw:
