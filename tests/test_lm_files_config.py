@@ -113,6 +113,13 @@ def test_gemma_layers_differ_in_rope_and_window():
         ({"model_type": "mamba"}, "model_type 'mamba' is none of the families"),
         ({"model_type": "gemma3", "text_config": {}}, r"save its text model alone"),
         ({"vocab_size": None}, "has no vocab_size"),
+        ({"rope_theta": None}, "has no rope_theta"),
+        ({"model_type": "gemma2", "query_pre_attn_scalar": None}, "has no query_pre_attn_scalar"),
+        ({"rope_scaling": "dynamic"}, "rope_scaling is 'dynamic', but must be an object"),
+        (
+            {"max_position_embeddings": None, "rope_scaling": {"type": "yarn", "original_max_position_embeddings": 16}},
+            "'yarn' needs factor",
+        ),
         ({"hidden_act": "relu"}, "hidden_act 'relu' is none of the activations"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_type 'dynamic' .its angles depend"),
         ({"rope_parameters": {"rope_type": "proportional"}}, "rope_type 'proportional' is none of the kinds"),

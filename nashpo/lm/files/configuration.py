@@ -12,6 +12,9 @@ from nashpo.lm.files.ropes import read_ropes, write_ropes
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
+NUMBERS = ("rms_norm_eps", "rope_theta", "max_window_layers", "query_pre_attn_scalar")
+"""Keys that may be absent where there is a usual value, but not null."""
+
 
 def read_config(config: Mapping[str, Any]) -> Decoder:
     """The decoder of a Hugging Face configuration, in the spelling of transformers 5 or of those before.
@@ -35,10 +38,12 @@ gemma3_text.
         hint = " (save its text model alone)" if isinstance(config.get("text_config"), Mapping) else ""
         raise ValueError(f"model_type {kind!r} is none of the families read here{hint}: {', '.join(FAMILIES)}.")
     family = FAMILIES[kind]
-    missing = [name for name in SIZES if not config.get(name)]
+    usual = {**COMMON, **family.defaults}
+    full = {**usual, **config}
+    missing = [name for name in SIZES if not full.get(name)]
+    missing += [name for name in NUMBERS if full.get(name) is None and usual.get(name) is not None]
     if missing:
         raise ValueError(f"the configuration has no {', '.join(missing)}.")
-    full = {**COMMON, **family.defaults, **config}
     if full.get("use_bidirectional_attention"):
         raise ValueError("use_bidirectional_attention is set: these decoders only look back.")
     if kind == "gemma3_text" and full["attn_logit_softcapping"]:

@@ -15,6 +15,9 @@ def read_ropes(config: Mapping[str, Any], kinds: Sequence[str], local_base: floa
     >>> read_ropes({"rope_theta": 100.0, "rope_scaling": {"type": "linear", "factor": 4.0}}, [FULL], None)[0].factor
     4.0
     """
+    for name in ("rope_scaling", "rope_parameters"):
+        if not isinstance(config.get(name) or {}, Mapping):
+            raise ValueError(f"{name} is {config[name]!r}, but must be an object with a rope_type.")
     given = config.get("rope_scaling") or config.get("rope_parameters") or {}
     if local_base is None:
         if any(isinstance(value, Mapping) for value in given.values()):
@@ -59,7 +62,7 @@ def _rope(given: Mapping[str, Any], config: Mapping[str, Any], base: float) -> R
     original = config.get(length) or given.get(length) or config.get("max_position_embeddings") or 0
     if kind != "linear" and not original:
         raise ValueError(f"rope_type {kind!r} needs original_max_position_embeddings.")
-    if kind == "yarn" and given.get("factor") is None:
+    if kind == "yarn" and given.get("factor") is None and config.get("max_position_embeddings"):
         given = {**given, "factor": config["max_position_embeddings"] / original}
     needed = ("factor", "low_freq_factor", "high_freq_factor") if kind == "llama3" else ("factor",)
     missing = [name for name in needed if given.get(name) is None]
