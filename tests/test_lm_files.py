@@ -83,6 +83,16 @@ def test_shards(tmp_path):
         load(path)
 
 
+def test_of_a_tensor_in_two_shards_the_one_that_the_index_names_counts(tmp_path):
+    path = save(tmp_path / "model", SMALL, small(), shard_bytes=1500)
+    shards = sorted(path.glob("model-*.safetensors"))
+    for place, other in ((0, 1), (-1, 0)):
+        name = sorted(load_file(shards[place]))[0]
+        held = load_file(shards[other])
+        save_file(held | {name: load_file(shards[place])[name] + 1}, shards[other])
+    assert same(load(path).params, small())
+
+
 def test_dtype_is_kept_or_cast(tmp_path):
     params = small(jnp.bfloat16)
     path = save(tmp_path / "model", SMALL, params)
@@ -169,6 +179,14 @@ def test_spoilt_tensors_are_named(folder, edit, message):
     rewrite(folder, edit)
     with pytest.raises(ValueError, match=message):
         load(folder)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_tensor_that_is_not_finite_is_named(tmp_path, dtype):
+    params = small(dtype)
+    spoilt = params | {"norm": params["norm"].at[3].set(jnp.nan)}
+    with pytest.raises(ValueError, match=r"model\.norm\.weight holds NaN or infinity"):
+        load(save(tmp_path / "model", SMALL, spoilt))
 
 
 def test_a_tied_head_must_be_the_embedding(folder):

@@ -15,7 +15,6 @@ from nashpo.lm.config.tables import Generation, Model, Spread
 from nashpo.lm.decoder import Decoder, LoRA
 from nashpo.lm.files import load_adapter
 from nashpo.lm.files.checkpoint import check_files
-from nashpo.lm.files.configuration import config_of
 from nashpo.lm.filters import Decoding
 from nashpo.lm.text import Text
 from nashpo.studies.document import Document
@@ -121,11 +120,10 @@ def placing(spread: Spread) -> Callable[[str, np.ndarray], Any] | None:
 
 
 def _architecture(document: Document, place: tuple[str, ...], path: Path) -> tuple[Decoder, str]:
-    """The decoder of a directory, and the dtype that its configuration says the weights have."""
+    """The decoder of a directory, and the dtype of its weights: of those in the files, for configurations err."""
     try:
-        config = config_of(path)
-        stored = config.get("dtype") or config.get("torch_dtype") or "float32"
-        return check_files(path).decoder, str(stored)
+        found = check_files(path)
+        return found.decoder, str(found.params["embed"].dtype)
     except ValueError as error:
         document.wrong(place, f": {error}")
 

@@ -68,13 +68,13 @@ class ParameterLooker(ParameterReader):
     def single(self, name: str, file: str, shape: tuple[int | None, ...]) -> np.ndarray:
         """A parameter that is one tensor, which is looked at."""
         self.look(file, shape)
-        return np.broadcast_to(np.float32(0), self.tensors.shape(file))
+        return np.broadcast_to(np.zeros((), self.tensors.dtype(file)), self.tensors.shape(file))
 
     def stacked(self, name: str, files: list[str], shape: tuple[int, ...]) -> np.ndarray:
         """A parameter of every layer, whose tensors are looked at."""
         for file in files:
             self.look(file, shape[::-1])
-        return np.broadcast_to(np.float32(0), (len(files), *shape))
+        return np.broadcast_to(np.zeros((), self.tensors.dtype(files[0])), (len(files), *shape))
 
     def check_tied(self, head: str, embed: str, shape: tuple[int, ...]) -> None:
         """Look at a head beside a tied embedding."""

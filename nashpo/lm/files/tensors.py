@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
@@ -43,7 +44,8 @@ class Tensors:
         absent = sorted(set(names or ()) - found)
         if absent:
             raise ValueError(f"{path}: has no {absent[0]}, but the index says so; save the checkpoint again.")
-        self._files |= dict.fromkeys(found, file)
+        others = found - self._files.keys()  # of a tensor that two shards hold, the one that the index names counts
+        self._files |= dict.fromkeys(others, file) | dict.fromkeys(names or (), file)
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
@@ -54,6 +56,10 @@ class Tensors:
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, without reading it."""
         return tuple(self._files[name].get_slice(name).get_shape())
+
+    def dtype(self, name: str) -> np.dtype:
+        """The dtype of a tensor that passes `check`, without reading it."""
+        return jnp.dtype(READ[str(self._files[name].get_slice(name).get_dtype())])
 
     def check(self, name: str, shape: Sequence[int | None] | None = None) -> None:
         """Refuse a tensor that is none of `READ`, or not of `shape`, in which None is any length; nothing is read."""
@@ -66,9 +72,12 @@ class Tensors:
             raise ValueError(f"{self.folder}: {name} is {kind}; parameters are read as {', '.join(READ.values())}.")
 
     def read(self, name: str, shape: Sequence[int | None] | None = None) -> np.ndarray:
-        """One tensor, in its own dtype, that passes `check`."""
+        """One tensor, in its own dtype, that passes `check`; one that is not finite would make everything NaN."""
         self.check(name, shape)
-        return self._files[name].get_tensor(name)
+        found = self._files[name].get_tensor(name)
+        if not np.isfinite(found).all():
+            raise ValueError(f"{self.folder}: {name} holds NaN or infinity; fetch the files again, or an earlier one.")
+        return found
 
 
 def _fits(found: Sequence[int], shape: Sequence[int | None]) -> bool:
