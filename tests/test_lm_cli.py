@@ -270,6 +270,15 @@ def test_policies_against_each_other_and_their_nash_mixture(world, run, capsys):
     assert "red.jsonl" in capsys.readouterr().out
 
 
+def test_lines_that_repeat_a_prompt_keep_their_answers(world, run):
+    for name, colours in (("one", ("red", "blue")), ("two", ("green", "green"))):
+        rows = [json.dumps({"prompt": "p", "answers": [colour]}) + "\n" for colour in colours]
+        Path(f"{name}.jsonl").write_text("".join(rows))
+    code, _, err = run("judge", "one.jsonl", "two.jsonl", "--judge", world / "judge.toml", "--output", "table.npz")
+    assert (code, err) == (0, "")
+    np.testing.assert_allclose(read_table("table.npz").P[:, 0, 1], [0.9, 0.1])
+
+
 def test_a_judge_of_single_answers_and_one_of_pairs_make_one_table():
     scored = RewardFunction(lambda prompts, answers: [len(answer) for answer in answers], temperature=2.0)
     paired = Function(lambda prompts, left, right: scored.compare(prompts, left, right))
@@ -343,6 +352,20 @@ def test_an_adapter_ends_its_answers_as_its_base_does(world):
     assert not Path("adapter", "generation_config.json").exists()
 
 
+def test_a_damaged_adapter_is_named(world, run):
+    Path("adapter").mkdir()
+    Path("adapter", "adapter_config.json").write_text("{")
+    code, _, err = run("sample", "adapter", world / "prompts.jsonl")
+    assert code == 2 and "adapter_config.json: is no JSON object" in err
+
+
+def test_a_damaged_mixture_is_named(world, run):
+    Path("average").mkdir()
+    Path("average", "mixture.json").write_text("{}")
+    code, _, err = run("sample", "average", world / "prompts.jsonl")
+    assert code == 2 and "mixture.json: holds no weights of policies (KeyError('weights'))." in err
+
+
 def test_why_there_is_no_kl_divergence_is_said(world, run):
     shutil.copytree(world / "other", "words")
     tiny_tokenizer([*WORDS[:4], "three"], "words")
@@ -392,6 +415,7 @@ MISTAKES = {
     "sample MODEL nope.jsonl": "nope.jsonl: cannot be read (No such file or directory).",
     "sample MODEL PROMPTS --mix other": "--mix 'other': write CHECKPOINT=WEIGHT",
     "sample MODEL PROMPTS --mix a=0.5,b=0.5": "the weights sum to 1; leave some to CHECKPOINT.",
+    "sample MODEL PROMPTS --overlong truncate": "--overlong truncate needs --longest: how many tokens are too many.",
     "sample MODEL PROMPTS --longest 2": "has 3 tokens, more than longest=2",
     "sample MODEL PROMPTS --new-tokens 62": "new_tokens is 62, but the model was made for 64 tokens, and the shortest",
     "sample MODEL LONG --new-tokens 3": "long.jsonl: line 2: the prompt has 62 tokens and the answer up to 3",
@@ -400,6 +424,7 @@ MISTAKES = {
     "judge PROMPTS --judge JUDGE": 'has no "answers", a list of at least one text.',
     "judge PROMPTS": "who judges? Give --judge FILE",
     "judge MODEL MODEL --judge JUDGE": "is named twice; give different policies.",
+    "evaluate MODEL PROMPTS --against other,other --judge JUDGE": "nashpo: other: is named twice; give different",
     "judge MODEL OTHER --judge JUDGE": "checkpoints answer prompts: give --prompts FILE.",
     "evaluate MODEL PROMPTS": "against whom? Give --against REFERENCE",
     "export MODEL out": "is no config.json of a run;",

@@ -55,6 +55,14 @@ def test_the_start_is_the_checkpoint_and_the_reference_is_the_start(read):
     assert setup.reference is setup.start and setup.game.reference is setup.start
 
 
+def test_the_dtype_of_the_weights_is_that_of_the_files_whatever_their_configuration_says(world, tmp_path):
+    shutil.copytree(world / "model", tmp_path / "model")
+    said = tmp_path / "model" / "config.json"
+    said.write_text(json.dumps(json.loads(said.read_text()) | {"dtype": "bfloat16"}))
+    lora = {"path": str(tmp_path / "model"), "lora": 2}
+    assert read_config(world / "run.toml", {"model": lora}).plan.stored == "float32"
+
+
 def test_an_adapter_shares_its_weights_with_its_reference(read):
     setup = read(model={"lora": {"rank": 2, "targets": ["q_proj", "v"]}})
     assert setup.plan.lora == LoRA(2, 4.0, ("q", "v"))
@@ -268,6 +276,8 @@ MISTAKES = [
     ("data", "prompts", "none.jsonl", "line 5: data.prompts is 'none.jsonl', but there is no such file"),
     ("data", "held_out", 12, "line 6: data.held_out is 12, but there are 12 prompts; leave some."),
     ("data", "overlong", "drop", "needs longest: write longest = 1024."),
+    ("learner", "pool", 1, "but must be a whole number, 2 or more."),
+    ("data", "overlong", "truncate", "needs longest: write longest = 1024."),
     ("judge", "kind", "funtcion", "line 9: judge.kind is 'funtcion': there is no such judge; did you mean 'function'?"),
     ("judge", "function", "small_judge:prefr", "has no 'prefr'; did you mean 'prefer'?"),
     ("judge", "fnction", "x", "judge.fnction is not known; did you mean 'function'?"),

@@ -40,6 +40,7 @@ def test_adapters_come_back(adapted):
     ("options", "message"),
     [
         ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
+        ({"lora_alpha": None}, "has no lora_alpha"),
         ({"rank_pattern": {"q_proj": 4}}, "rank_pattern is set; only plain LoRA"),
         ({"alpha_pattern": {"q_proj": 4}}, "alpha_pattern is set"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save is set"),

@@ -78,12 +78,13 @@ def test_an_answer_in_a_conversation_ends_as_the_template_ends_it(tmp_path):
     [
         ({}, (3,)),
         ({"config.json": {"eos_token_id": 9}}, (9,)),
+        ({"config.json": {"text_config": None}}, (3,)),
         ({"config.json": {"text_config": {"eos_token_id": [8, 3]}}}, (3, 8)),
         ({"config.json": {"eos_token_id": 9}, "generation_config.json": {"eos_token_id": 8}}, (8,)),
         ({"config.json": {"eos_token_id": 9}, "generation_config.json": {"eos_token_id": [8, 3, 8]}}, (3, 8)),
         ({"config.json": {"eos_token_id": 9}, "generation_config.json": {"eos_token_id": None}}, (9,)),
     ],
-    ids=["tokenizer", "config", "nested config", "generation", "several", "none in generation"],
+    ids=["tokenizer", "config", "no nested config", "nested config", "generation", "several", "none in generation"],
 )
 def test_end_tokens(folder, files, end):
     for name, content in files.items():

@@ -43,8 +43,8 @@ def read_prompts(path: str, options: SimpleNamespace, checkpoint: str) -> "Promp
     from nashpo.lm.prompts import Prompts
 
     prompts = Prompts.read(path, options.key)
-    if options.overlong == "drop" and options.longest is None:
-        raise ValueError("--overlong drop needs --longest: how many tokens are too many.")
+    if options.overlong != "error" and options.longest is None:
+        raise ValueError(f"--overlong {options.overlong} needs --longest: how many tokens are too many.")
     if options.overlong == "drop" and checkpoint and Path(checkpoint).is_dir():
         return prompts.within(text_of(checkpoint), options.longest)
     return prompts
@@ -107,4 +107,5 @@ def labels(paths: list[str]) -> list[str]:
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return names
-    raise ValueError(f"{paths[0]}: is named twice; give different policies.")
+    twice = next(path for path, place in zip(paths, found, strict=True) if found.count(place) > 1)
+    raise ValueError(f"{twice}: is named twice; give different policies.")

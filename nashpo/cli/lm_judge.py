@@ -1,5 +1,6 @@
 """`nashpo lm judge`: who wins, answer against answer or checkpoint against checkpoint."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,14 +143,17 @@ def read_answers(path: str, key: str) -> "tuple[Prompts, list[list[str]]]":
 
 
 def _matched(path: str, given: "tuple[Prompts, list[list[str]]]", prompts: "Prompts") -> list[list[str]]:
-    """The answers in the order of the prompts."""
+    """The answers in the order of the prompts; a prompt that is asked several times takes its lines in turn."""
     from nashpo.lm.judges.base import short, written
 
-    answers = {written(prompt): row for prompt, row in zip(given[0], given[1], strict=True)}
-    missing = next((prompt for prompt in prompts if written(prompt) not in answers), None)
+    lines: dict[str, list[list[str]]] = {}
+    for prompt, row in zip(given[0], given[1], strict=True):
+        lines.setdefault(written(prompt), []).append(row)
+    missing = next((prompt for prompt in prompts if written(prompt) not in lines), None)
     if missing is not None:
         raise ValueError(f"{path}: has no answer to the prompt {short(missing)}, which others answer.")
-    return [answers[written(prompt)] for prompt in prompts]
+    turns = {name: itertools.cycle(rows) for name, rows in lines.items()}
+    return [next(turns[written(prompt)]) for prompt in prompts]
 
 
 def _show(options: SimpleNamespace, names: list[str], table: "np.ndarray") -> None:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.lm.files import load, load_adapter
+from nashpo.lm.files.adapters import adapter_config
 from nashpo.lm.files.folders import MIXTURE
 from nashpo.lm.filters import Decoding
 from nashpo.lm.host import on_host
@@ -167,7 +168,10 @@ def same_tokens(one: Speaker, other: Speaker) -> bool:
 
 def _mixture(folder: Path, prompts: Prompts, asking: Asking) -> Speaker:
     """The policies of a run's average, each with its weight."""
-    weights = json.loads((folder / MIXTURE).read_text(encoding="utf-8"))["weights"]
+    try:
+        weights = list(json.loads((folder / MIXTURE).read_text(encoding="utf-8"))["weights"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / MIXTURE}: holds no weights of policies ({error!r}).") from None
     members = [load_speaker(folder / f"policy{number}", prompts, asking) for number in range(len(weights))]
     return Speaker(tuple(member.policies[0] for member in members), tuple(weights), members[0].text)
 
@@ -177,7 +181,7 @@ def _base_of(folder: Path) -> Path | None:
     file = folder / "adapter_config.json"
     if not file.is_file():
         return None
-    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    base = adapter_config(folder).get("base_model_name_or_path")
     found = [path for path in (Path(str(base)), folder / str(base)) if (path / "config.json").is_file()]
     if not found:
         raise ValueError(f"{file}: the base model {base!r} is no directory here; set base_model_name_or_path to one.")

@@ -221,7 +221,9 @@ def _end(folders: Sequence[Path], tokenizer: Any) -> tuple[int, ...]:
             config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except ValueError as error:
             raise ValueError(f"{file}: is not valid JSON ({error}).") from None
-        value = config.get("eos_token_id", config.get("text_config", {}).get("eos_token_id"))
+        if not isinstance(config, dict):
+            raise ValueError(f"{file}: holds no JSON object.")
+        value = config.get("eos_token_id", (config.get("text_config") or {}).get("eos_token_id"))
         found = [] if value is None else value if isinstance(value, list) else [value]
         if found:
             break

@@ -92,8 +92,6 @@ def _read(document: Document, place: tuple[str, ...], value: Any, data: Data) ->
 
 def _kept(document: Document, place: tuple[str, ...], prompts: Prompts, data: Data, text: Text) -> Prompts:
     """The prompts without those that are too long, where they are to be dropped."""
-    if data.overlong != "drop":
-        return prompts
-    if data.longest is None:
-        document.wrong(("data", "overlong"), 'is "drop", which needs longest: write longest = 1024.')
-    return prompts.within(text, data.longest)
+    if data.overlong != "error" and data.longest is None:
+        document.wrong(("data", "overlong"), f'is "{data.overlong}", which needs longest: write longest = 1024.')
+    return prompts.within(text, data.longest) if data.overlong == "drop" and data.longest else prompts

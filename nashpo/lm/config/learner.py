@@ -27,7 +27,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "passes": whole(1),
     "minibatch": whole(1),
     "microbatch": whole(1),
-    "pool": whole(1),
+    "pool": whole(2),
     "per_token": yes_or_no,
     "donate": yes_or_no,
 }

@@ -61,7 +61,7 @@ def load_adapter(path: str | os.PathLike[str], decoder: Decoder) -> tuple[LoRA, 
     LoRA(rank=2, alpha=4.0, targets=('q', 'v'), rslora=False)
     """
     folder = Path(path)
-    config = _config(folder)
+    config = adapter_config(folder)
     rank, alpha = int(config.get("r", 8)), float(config.get("lora_alpha", 8))
     tensors = Tensors(folder, FILE)
     found = _found(folder, tensors, decoder)
@@ -136,8 +136,8 @@ def save_adapter(
     return write_folder(path, fill)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """The options of an adapter, all of them understood."""
+def adapter_config(folder: Path) -> dict[str, Any]:
+    """The options of an adapter, all of them understood; `ValueError` where they are not."""
     path = folder / "adapter_config.json"
     if not path.is_file():
         raise ValueError(f"{folder}: has no adapter_config.json; give the directory of a PEFT adapter.")
@@ -148,6 +148,9 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: is no JSON object ({error}).") from None
     if kind != "LORA":
         raise ValueError(f"{path}: peft_type is {kind!r}; only LORA is read.")
+    absent = [name for name in ("r", "lora_alpha") if config.get(name, 8) is None]
+    if absent:
+        raise ValueError(f"{path}: has no {absent[0]}, without which the tensors mean nothing.")
     start = config.get("init_lora_weights", True)
     if not isinstance(start, bool | None) and start not in ("gaussian", "orthogonal", "eva"):
         raise ValueError(f"{path}: init_lora_weights is {start!r}, which changes the base; convert it to plain LoRA.")
