@@ -214,6 +214,7 @@ def test_impossible_decoders_are_refused(change, message):
     ("options", "message"),
     [
         ({"rank": 0}, "rank=0"),
+        ({"rank": 2.5}, "rank=2.5: must be a whole number"),
         ({"targets": ()}, "targets is empty"),
         ({"targets": ("head",)}, "targets holds 'head'"),
     ],

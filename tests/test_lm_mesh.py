@@ -13,6 +13,8 @@ import pytest
 from lm_small import make_model, make_world
 from safetensors.numpy import load_file
 
+from nashpo.lm import make_mesh
+
 HERE = Path(__file__).parent
 
 PROGRAM = """
@@ -92,6 +94,11 @@ def run(tmp_path, name, devices, processes=1, lora="full"):
     spread(lambda port, number: ["-c", PROGRAM, str(processes), number, port, out, lora], devices, processes)
     with np.load(out + ".npz") as found:
         return dict(found)
+
+
+def test_no_device_is_no_mesh():
+    with pytest.raises(ValueError, match="tensor=0 is a mesh of 0 devices"):
+        make_mesh(tensor=0)
 
 
 @pytest.mark.slow

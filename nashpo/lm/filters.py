@@ -1,13 +1,13 @@
 """From next-token logits to the law that tokens are drawn from, and a draw from it."""
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from nashpo.logspace import LOG_ZERO, log_softmax
+from nashpo.validation.numbers import is_number, is_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Decoding:
     def __post_init__(self) -> None:
         object.__setattr__(self, "end", tuple(int(token) for token in self.end))
         checks = (
-            (self.new_tokens >= 1, "new_tokens", "must be a whole number, at least 1"),
-            (0 <= self.temperature < math.inf, "temperature", "must be a finite number that is at least 0"),
-            (self.top_k is None or self.top_k >= 1, "top_k", "must be a whole number, at least 1, or None"),
+            (is_whole(self.new_tokens, 1), "new_tokens", "must be a whole number, at least 1"),
+            (is_number(self.temperature, 0), "temperature", "must be a finite number that is at least 0"),
+            (self.top_k is None or is_whole(self.top_k, 1), "top_k", "must be a whole number, at least 1, or None"),
             (
-                self.top_p is None or 0 < self.top_p <= 1,
+                self.top_p is None or (is_number(self.top_p, 0, 1) and self.top_p > 0),
                 "top_p",
                 "the mass that is kept must be above 0 and at most 1, or None",
             ),

@@ -26,7 +26,7 @@ def make_mesh(fsdp: int | None = None, tensor: int = 1) -> Mesh:
     ValueError: fsdp=1000 x tensor=1 is a mesh of 1000 devices, but there are 1.
     """
     count = len(jax.devices())
-    fsdp = max(1, count // tensor) if fsdp is None else fsdp
+    fsdp = max(1, count // max(tensor, 1)) if fsdp is None else fsdp
     if fsdp * tensor != count:
         raise ValueError(f"fsdp={fsdp} x tensor={tensor} is a mesh of {fsdp * tensor} devices, but there are {count}.")
     devices = np.asarray(jax.devices()).reshape(fsdp, tensor)

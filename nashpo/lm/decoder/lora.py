@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from nashpo.lm.decoder.architecture import Decoder
 from nashpo.typing import Key
+from nashpo.validation.numbers import is_whole
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -35,7 +36,7 @@ class LoRA:
     rslora: bool = False
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
+        if not is_whole(self.rank, 1):
             raise ValueError(f"rank={self.rank}: must be a whole number, at least 1.")
         object.__setattr__(self, "targets", tuple(self.targets))
         wrong = next((name for name in self.targets if name not in TARGETS), None)

@@ -111,7 +111,7 @@ class Reader:
         """Weights (by name, size and date of the files they were read from, or by content), architecture, tokenizer."""
         backend = getattr(self.text.tokenizer, "backend_tokenizer", None)
         words = backend.to_str() if backend is not None else str(sorted(self.text.tokenizer.get_vocab().items()))
-        weights = self._files or str(sorted(fingerprint(self.params).items()))
+        weights = self._files or str(sorted(fingerprint(on_host(self.params)).items()))
         parts = (weights, str(self.model), words, str(self.text.tokenizer.chat_template))
         return digest_of(*parts).hex()
 
