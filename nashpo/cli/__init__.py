@@ -39,7 +39,7 @@ commands:
 {commands}
 
   nashpo solve pokemon_types
-  nashpo solve table.csv --solver "mnpo:history=(0.5,0.5)" --beta 0.05 --plot gap.png
+  nashpo solve table.csv --solver "mnpo:eta=0.1,history=(0.5,0.5)" --plot gap.png
   nashpo COMMAND --help        the options of a command
   nashpo --version
 
