@@ -163,7 +163,7 @@ def exact_findings(found: dict[str, np.ndarray]) -> list[Finding]:
                 PROTOCOL,
                 f"at most {reference:.2g} ({expected:.2g})",
                 f"{middle:.2g} ({part:.2g}); {low:.2g} to {high:.2g} in {len(medians)} draws",
-                part <= expected,
+                bool(part <= expected),
             )
         )
     return findings
