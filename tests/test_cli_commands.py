@@ -190,6 +190,7 @@ def test_solve_does_not_replace_the_table_that_it_reads(capsys, tmp_path):
         ("item,probability\nrock,half\n", "line 2: probability is 'half', not a number"),
         ("item,probability\nrock,0.5\n", "probability sums to 0.5, but must sum to 1"),
         ("name,p\nrock,1\n", "needs the columns item and probability (found: name, p)"),
+        ("item,probability,Probability\nrock,0.5,1\n", "line 1 has the column probability twice"),
         ("item,probability\n", "has no probabilities; a policy is a CSV with the columns"),
         (" ", "the file is empty; a policy is a CSV with the columns item and probability, or a JSON"),
         ("item,probability\nrock,1.5\npaper,-0.5\n", "('paper') is not a probability"),

@@ -215,6 +215,7 @@ def test_impossible_decoders_are_refused(change, message):
     [
         ({"rank": 0}, "rank=0"),
         ({"rank": 2.5}, "rank=2.5: must be a whole number"),
+        ({"alpha": 0}, "alpha=0: must be a positive finite number"),
         ({"targets": ()}, "targets is empty"),
         ({"targets": ("head",)}, "targets holds 'head'"),
     ],
@@ -222,6 +223,13 @@ def test_impossible_decoders_are_refused(change, message):
 def test_impossible_adapters_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         LoRA(**{"rank": 2, "alpha": 4.0, **options})
+
+
+def test_a_rope_whose_factors_are_equal_cuts_without_blending():
+    rope = Rope(500.0, "llama3", 8.0, 64, 2.0, 2.0)
+    ratio = Rope(500.0).frequencies(32) / rope.frequencies(32)
+    turns = 64 * Rope(500.0).frequencies(32) / (2 * np.pi)
+    np.testing.assert_allclose(ratio, np.where(turns > 2.0, 1.0, 8.0), rtol=1e-6)
 
 
 def test_scaled_ropes_keep_what_turns_fast():

@@ -125,6 +125,7 @@ def test_scores_must_be_skew_symmetric():
     [
         (["a", "a"], r"'a' is used twice \(positions 0 and 1\)"),
         (["a", " "], r"name of item 1 is empty"),
+        (["a", "b\0"], r"the item name 'b\\x00' holds the character NUL"),
         (["a"], r"1 item names for 2 actions"),
         (["a", 3], r"item 1 is 3: item names must be strings"),
         ("ab", r"items is the string 'ab'"),

@@ -19,6 +19,8 @@ from nashpo.validation import validate_distribution
 
 BETA = 0.1
 """The KL weight of a game whose file says none."""
+COLUMNS = ("item", "probability", "prompt", "reference")
+"""Those of a policy's CSV that are read."""
 POLICY = 'a policy is a CSV with the columns item and probability, or a JSON like {"item": probability, ...}'
 
 
@@ -116,6 +118,9 @@ def _from_csv(text_: str, path: str) -> list[tuple[str, dict[str, Any]]]:
         header = [(name or "").strip().lower() for name in reader.fieldnames or []]
         if "item" not in header or "probability" not in header:
             raise ValueError(f"{path}: line 1 needs the columns item and probability (found: {', '.join(header)}).")
+        twice = next((name for name in COLUMNS if header.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{path}: line 1 has the column {twice} twice; leave one.")
         reader.fieldnames = header
         return [(f"line {reader.line_num}", row) for row in reader]
     except csv.Error as error:

@@ -102,7 +102,7 @@ def validate_items(items: Sequence[str], count: int, source: str | None = None) 
         source: where they came from, put in front of messages.
 
     Raises:
-        ValueError: a name is missing or repeated, or their number is not `count`.
+        ValueError: a name is missing, repeated or holds NUL, or their number is not `count`.
 
     >>> validate_items(["tea", "coffee"], 2)
     ('tea', 'coffee')
@@ -125,6 +125,10 @@ def validate_items(items: Sequence[str], count: int, source: str | None = None) 
             raise ValueError(f"{at(source)}item {position} is {name!r}: item names must be strings.")
         if not name.strip():
             raise ValueError(f"{at(source)}the name of item {position} is empty: give every item a name.")
+        if "\0" in name:
+            raise ValueError(
+                f"{at(source)}the item name {name!r} holds the character NUL, which no file of results can."
+            )
         if name in seen:
             raise ValueError(
                 f"{at(source)}the item name {name!r} is used twice (positions {seen[name]} and {position}): "

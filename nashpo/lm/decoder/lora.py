@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nashpo.lm.decoder.architecture import Decoder
 from nashpo.typing import Key
-from nashpo.validation.numbers import is_whole
+from nashpo.validation.numbers import is_positive, is_whole
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -20,7 +20,7 @@ class LoRA:
     Hu et al. 2021, arXiv:2106.09685, equation 3. `rslora` divides by the root of the rank instead (Kalajdzievski 2023,
     arXiv:2312.03732). `targets` are the maps that are changed, of q, k, v, o, gate, up, down.
 
-    Raises `ValueError` for a rank below 1, no targets, or targets that are not there.
+    Raises `ValueError` for a rank below 1, an alpha that is not positive, no targets, or targets that are not there.
 
     >>> LoRA(rank=4, alpha=8.0).scale, LoRA(rank=4, alpha=8.0, rslora=True).scale
     (2.0, 4.0)
@@ -38,6 +38,8 @@ class LoRA:
     def __post_init__(self) -> None:
         if not is_whole(self.rank, 1):
             raise ValueError(f"rank={self.rank}: must be a whole number, at least 1.")
+        if not is_positive(self.alpha):
+            raise ValueError(f"alpha={self.alpha}: must be a positive finite number; without it nothing is trained.")
         object.__setattr__(self, "targets", tuple(self.targets))
         wrong = next((name for name in self.targets if name not in TARGETS), None)
         if wrong is not None or not self.targets:

@@ -43,7 +43,8 @@ class Rope:
             plain = plain / self.factor
         if self.kind == "llama3":
             turns = self.original * plain / (2 * math.pi)
-            kept = np.clip((turns - self.low) / (self.high - self.low), 0.0, 1.0)
+            width = self.high - self.low
+            kept = np.clip((turns - self.low) / (width if width else 1e-9), 0.0, 1.0)
             plain = (1 - kept) * plain / self.factor + kept * plain
         if self.kind == "yarn":
             first, last = (self._dimension(turns, head_dim) for turns in (self.high, self.low))
