@@ -13,6 +13,15 @@ _OUT = ("o", "down")
 """Maps whose input is what other maps of the layer made, and is therefore spread over the tensor axis."""
 
 
+def mesh_shape(fsdp: int | None = None, tensor: int = 1) -> tuple[int, int]:
+    """The devices of both axes; all that `tensor` leaves go to the first one if `fsdp` is None.
+
+    >>> mesh_shape(4, 2)
+    (4, 2)
+    """
+    return max(1, len(jax.devices()) // max(tensor, 1)) if fsdp is None else fsdp, tensor
+
+
 def make_mesh(fsdp: int | None = None, tensor: int = 1) -> Mesh:
     """A mesh of `fsdp x tensor` devices, of all processes; `fsdp` takes all that are left if None.
 
@@ -26,7 +35,7 @@ def make_mesh(fsdp: int | None = None, tensor: int = 1) -> Mesh:
     ValueError: fsdp=1000 x tensor=1 is a mesh of 1000 devices, but there are 1.
     """
     count = len(jax.devices())
-    fsdp = max(1, count // max(tensor, 1)) if fsdp is None else fsdp
+    fsdp, tensor = mesh_shape(fsdp, tensor)
     if fsdp * tensor != count:
         raise ValueError(f"fsdp={fsdp} x tensor={tensor} is a mesh of {fsdp * tensor} devices, but there are {count}.")
     devices = np.asarray(jax.devices()).reshape(fsdp, tensor)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import jax
-
 from nashpo.lm.config.setup import Setup
 from nashpo.lm.config.tables import Spread
 from nashpo.lm.cost import (
@@ -20,6 +18,7 @@ from nashpo.lm.cost import (
     trained_of,
     weights_of,
 )
+from nashpo.lm.mesh import mesh_shape
 from nashpo.lm.sequences import bucket
 
 
@@ -114,8 +113,7 @@ def _devices(spread: Spread) -> tuple[int, int]:
     """How many devices share the weights, and how many the rows."""
     if not spread.given:
         return 1, 1
-    tensor = spread.tensor or 1
-    rows = spread.fsdp or max(1, len(jax.devices()) // tensor)
+    rows, tensor = mesh_shape(spread.fsdp, spread.tensor or 1)
     return rows * tensor, rows
 
 
