@@ -75,6 +75,17 @@ def test_a_number_that_stands_twice_is_refused_for_its_label_would_select_severa
         nashpo.sweep(twice, EGPO(0.2), steps=2)
 
 
+def test_only_numbers_are_swept():
+    with pytest.raises(ValueError, match=r"APO: base holds .*EGPO.*: only numbers are swept; give sweep a mapping"):
+        nashpo.sweep(GAME, APO(0.2, 0.1, base=[EGPO, INPO]), steps=2)
+
+
+def test_a_metric_without_numbers_has_none(tmp_path):
+    found = nashpo.sweep(GAME, EGPO([0.1, 0.2]), steps=4, every=2, metrics={"none": lambda game, policy: jnp.zeros(0)})
+    assert found.data["none"].shape[-1] == 0 and found.data["none"].sizes["step"] == 2
+    assert Sweep.load(found.save(tmp_path / "sweep.nc")).data.equals(found.data)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_label_rounds_to_its_number(dtype):
     values = np.geomspace(1e-3, 1e3, 37).astype(dtype)

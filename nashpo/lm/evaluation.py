@@ -57,6 +57,8 @@ class Evaluation:
         for name, least in (("responses", 2), ("history", 1), ("every", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"Evaluation({name}={getattr(self, name)}): must be at least {least}.")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"Evaluation(confidence={self.confidence}): must lie between 0 and 1, for example 0.9.")
 
     def prompts(self, game: Game) -> np.ndarray:
         """The numbers of the prompts that are measured."""

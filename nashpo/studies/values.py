@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nashpo.nearest import nearest
+from nashpo.validation.numbers import is_number
 
 SPACED = {"geomspace": np.geomspace, "linspace": np.linspace}
 """`{geomspace = [0.1, 2, 8]}`: eight numbers from 0.1 to 2 with one ratio; `linspace` with one difference."""
@@ -30,8 +31,7 @@ def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
 
 def number(value: Any) -> float:
     """A finite number."""
-    fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not fits or not math.isfinite(value):
+    if not isinstance(value, int | float | np.number) or not is_number(value):
         raise ValueError("a number")
     return float(value)
 

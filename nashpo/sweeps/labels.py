@@ -72,7 +72,7 @@ def labelled(
             probs = np.exp(lanes.log_probs[row].reshape(*shape, *lanes.log_probs.shape[2:]))
             policy[(place, ..., slice(contexts), slice(responses))] = probs[..., :contexts, :responses]
         for name, values in lanes.trace.items():
-            values = values.reshape(-1, *shape, *values.shape[2:])
+            values = values.reshape(len(places), *shape, *values.shape[2:])
             _collect(traces, name, places, values[(slice(None),) * len(dims) + (slice(1, None),)], len(games))
             inner[name] = inner_axes(name, values[(0,) * len(dims)], lanes.log_probs.shape[2:])
     measured = np.arange(1, len(step) + 1) <= -(-taken[..., None] // every)

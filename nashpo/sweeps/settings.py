@@ -93,6 +93,11 @@ def _axis_names(solver: Any, paths: list[tuple[str, ...]], leaves: list[Any]) ->
             raise ValueError(
                 f"{name}: {'.'.join(path)} has shape {values.shape}; a number that is swept is a list of at least one."
             )
+        if not (jnp.issubdtype(values.dtype, jnp.number) or values.dtype == bool):
+            raise ValueError(
+                f"{name}: {'.'.join(path)} holds {values.tolist()[0]!r}: only numbers are swept; "
+                "give sweep a mapping from names to solvers for the rest."
+            )
         check_different(values, f"{'.'.join(path)} of {name}")
     names = {}
     for path, values in arrays.items():

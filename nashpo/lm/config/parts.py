@@ -105,8 +105,22 @@ def read_optimizer(document: Document, place: tuple[str, ...], value: Any, clip:
     if name not in known:
         document.wrong(place, f"is {name!r}: optax has no such optimizer{nearest(str(name), known)}")
     listed = {key: tuple(one) if isinstance(one, list) else one for key, one in settings.items()}
-    made(document, place, known[name], listed, fixed={"learning_rate": 1e-3}, extra=("name",))
+    transformation = made(document, place, known[name], listed, fixed={"learning_rate": 1e-3}, extra=("name",))
+    if not _needs_gradients_only(transformation):
+        document.wrong(place, f"is {name!r}, which asks for the loss itself; take one that needs gradients only.")
     return Optimizer(name, tuple(listed.items()), clip)
+
+
+def _needs_gradients_only(transformation: Any) -> bool:
+    """Whether a transformation needs nothing but gradients and parameters."""
+    import jax
+
+    leaf = jax.ShapeDtypeStruct((2,), "float32")
+    try:
+        jax.eval_shape(lambda params: transformation.update(params, transformation.init(params), params), leaf)
+    except TypeError:
+        return False
+    return True
 
 
 def optimizers() -> dict[str, Callable[..., Any]]:

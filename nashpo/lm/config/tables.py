@@ -155,6 +155,13 @@ def _share(value: Any) -> float:
     return found
 
 
+def _inside(value: Any) -> float:
+    found = positive(value)
+    if found >= 1:
+        raise ValueError("a number above 0 and below 1")
+    return found
+
+
 KINDS: dict[str, tuple[type, dict[str, Callable[[Any], Any]]]] = {
     "model": (
         Model,
@@ -209,7 +216,7 @@ KINDS: dict[str, tuple[type, dict[str, Callable[[Any], Any]]]] = {
             "prompts": whole(4),
             "responses": whole(2),
             "history": whole(1),
-            "confidence": _share,
+            "confidence": _inside,
         },
     ),
     "mesh": (Spread, {"fsdp": whole(1), "tensor": whole(1)}),
