@@ -12,6 +12,7 @@ from nashpo.logspace import kl, log_softmax
 from nashpo.oracles.mixture import Mixture
 from nashpo.policies.tabular import Tabular
 from nashpo.validation import validate, validate_distribution
+from nashpo.validation.numbers import is_positive
 from nashpo.validation.wording import cell, numeric
 
 _TINY = 1e-12
@@ -64,8 +65,9 @@ def maxmin_rewards(
     spread = float(groups.max() / 2 - groups.min() / 2) * 2
     if spread > _WIDEST:
         raise ValueError(f"rewards are {spread:g} apart, too far for float64: give rewards and beta in a larger unit.")
-    if numeric(beta, None, "beta").ndim or not 0 < beta < np.inf:
+    if not is_positive(numeric(beta, None, "beta")):
         raise ValueError(f"beta={beta}: the dual needs a positive, finite weight of the KL penalty.")
+    beta = float(beta)
     _, contexts, responses = groups.shape
     if reference is None:
         reference = np.full(responses, 1.0 / responses)

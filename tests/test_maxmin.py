@@ -72,6 +72,13 @@ def test_equal_groups_share_their_weight_and_nothing_else_changes(rng):
     assert once.value == pytest.approx(twice.value, abs=1e-10)
 
 
+def test_a_weight_in_single_precision_is_computed_with_in_double(rng):
+    rewards = rng.standard_normal((3, 5))
+    single, double = (maxmin_rewards(rewards, beta) for beta in (np.float32(0.1), float(np.float32(0.1))))
+    assert (single.value, single.gap, type(single.value)) == (double.value, double.gap, float)
+    np.testing.assert_array_equal(single.policy.log_probs(), double.policy.log_probs())
+
+
 def test_a_condorcet_cycle_of_groups_is_served_uniformly():
     answer = maxmin_rewards(CONDORCET, 0.1)
     np.testing.assert_allclose(answer.policy.probs(), 1 / 3, atol=1e-12)
@@ -116,6 +123,7 @@ def test_groups_of_scores_are_at_most_zero(rng):
     [
         (lambda: maxmin_rewards([[1.0, 2.0]], 0.0), "beta=0"),
         (lambda: maxmin_rewards([[1.0, 2.0]], [0.1, 0.2]), r"beta=\[0.1, 0.2\]: the dual needs"),  # type: ignore[arg-type]
+        (lambda: maxmin_rewards([[1.0, 2.0]], None), "beta=None: the dual needs"),  # type: ignore[arg-type]
         (lambda: maxmin_rewards([[1.0, 2.0]], "low"), "beta must be a full array of real numbers"),  # type: ignore[arg-type]
         (lambda: maxmin_rewards([1.0, 2.0], 0.1), r"shape \(2,\)"),
         (lambda: maxmin_rewards([[1.0, np.nan]], 0.1), r"rewards\[0, 0, 1\] is nan"),
