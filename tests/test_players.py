@@ -108,6 +108,13 @@ def test_under_plackett_luce_the_highest_reward_is_the_equilibrium(rng):
         assert epsilon_nash(game, profile) > 0
 
 
+def test_rewards_however_far_apart_have_shares():
+    for highest in (100.0, 740.0, 1e4, 1.7e308):
+        payoff = TensorGame.from_rewards([-highest, highest, highest], players=3).payoff
+        np.testing.assert_allclose(payoff[0, 0], [1 / 3, 0, 0], atol=1e-80)
+        np.testing.assert_allclose(payoff[1], [[1, 1 / 2, 1 / 2], [1 / 2, 1 / 3, 1 / 3], [1 / 2, 1 / 3, 1 / 3]])
+
+
 def _counterexample():
     """Three players, three responses: play settles on a cycle around no equilibrium.
 

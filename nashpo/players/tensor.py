@@ -72,10 +72,10 @@ class TensorGame:
         if values.ndim != 1 or not values.size or not np.all(np.isfinite(values)):
             raise ValueError(f"rewards has shape {values.shape}, but must be finite numbers, one for each response.")
         check_players(players)
-        strength = np.exp(values.astype(float) - values.max())
-        axes = [strength.reshape([-1 if axis == player else 1 for axis in range(players)]) for player in range(players)]
-        total = sum(axes[1:], axes[0])
-        return cls.from_tensor(axes[0] / total, beta, reference)
+        values = values.astype(float)
+        axes = [values.reshape([-1 if axis == player else 1 for axis in range(players)]) for player in range(players)]
+        with np.errstate(over="ignore"):  # rewards so far apart that the difference is infinite: a share of zero
+            return cls.from_tensor(1.0 / sum(np.exp(other - axes[0]) for other in axes), beta, reference)
 
     @property
     def shape(self) -> tuple[int, int, int]:
