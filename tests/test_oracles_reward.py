@@ -79,6 +79,11 @@ def test_a_prior_is_pseudo_wins_on_both_sides():
     assert np.ptp(BradleyTerry.fit(wins, prior=1.0).rewards) == pytest.approx(np.log(5.0))
 
 
+def test_a_single_item_has_the_reward_zero():
+    assert BradleyTerry.fit([[0]]).rewards.tolist() == [[0.0]]
+    assert BradleyTerry.fit(np.zeros((2, 1, 1)), prior=1.0).rewards.tolist() == [[0.0], [0.0]]
+
+
 @pytest.mark.parametrize(
     ("wins", "prior", "sentence"),
     [

@@ -187,6 +187,8 @@ def _newton(wins: np.ndarray, where: str, remedy: str) -> np.ndarray:
     """Rewards of one contest that maximise the likelihood, summing to zero."""
     played = wins + wins.T
     rewards = np.zeros(len(wins))
+    if len(wins) == 1:
+        return rewards
 
     def loss(r: np.ndarray) -> float:
         return float(np.sum(wins * np.logaddexp(0.0, r[None, :] - r[:, None])))
