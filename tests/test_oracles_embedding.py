@@ -1,5 +1,7 @@
 """General preference: the sign, the special case, what it can represent, and size."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,9 +159,11 @@ def test_bad_embeddings_are_refused_in_a_sentence(rng):
     holed[0, 3, 1] = np.nan
     with pytest.raises(ValueError, match=r"embeddings\[0, 3, 1\] is nan \(prompt 0, response 3\)"):
         GeneralPreference(holed).check()
-    with pytest.raises(ValueError, match=r"temperature=0\.0"):
-        GeneralPreference(np.ones((1, 4, 2)), temperature=0.0).check()
-    with pytest.raises(ValueError, match="even number"):
-        GeneralPreference.from_score_table(np.zeros((3, 3)), dimensions=3)
+    for temperature in (0.0, np.ones(4), "warm"):
+        with pytest.raises(ValueError, match=rf"temperature={re.escape(str(temperature))}: must be a positive finite"):
+            GeneralPreference(np.ones((1, 4, 2)), temperature=temperature).check()
+    for dimensions in (3, 2.0, "two"):
+        with pytest.raises(ValueError, match="even number"):
+            GeneralPreference.from_score_table(np.zeros((3, 3)), dimensions=dimensions)
     with pytest.raises(ValueError, match="scores must cancel"):
         GeneralPreference.from_score_table(np.ones((3, 3)))

@@ -97,10 +97,10 @@ def test_any_oracle_of_probabilities_can_be_voted_on(rng):
 def test_what_cannot_be_voted_on_is_refused():
     with pytest.raises(ValueError, match="BradleyTerry pays scores, but votes are drawn from win probabilities"):
         _ = Noisy(BradleyTerry(np.zeros((1, 3)), "score")).scale
-    for votes in (0, 1.5, np.nan):
+    for votes in (0, 1.5, np.nan, np.ones(3)):
         with pytest.raises(ValueError, match="votes="):
             Noisy(Table(P), votes=votes).check()
-    for flip in (-0.1, 0.5, np.nan):
+    for flip in (-0.1, 0.5, np.nan, np.full(3, 0.1)):
         with pytest.raises(ValueError, match="flip="):
             Noisy(Table(P), flip=flip).check()
 

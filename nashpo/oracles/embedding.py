@@ -10,7 +10,7 @@ from nashpo.oracles.blocks import blockwise
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar, Scale
 from nashpo.validation import validate
-from nashpo.validation.numbers import is_positive
+from nashpo.validation.numbers import is_positive, is_whole
 from nashpo.validation.wording import cell, numeric
 
 _EXACT_BOUND = 2048
@@ -67,7 +67,7 @@ class GeneralPreference(Enumerable):
         ((1, 3, 2), True)
         """
         table = np.asarray(validate(scores, scale="score"), np.float64)
-        if dimensions is not None and (dimensions < 2 or dimensions % 2):
+        if dimensions is not None and (not is_whole(dimensions, 2) or dimensions % 2):
             raise ValueError(f"dimensions={dimensions}: embeddings have an even number of entries, at least 2.")
         if not is_positive(temperature):
             raise ValueError(f"temperature={temperature}: must be a positive finite number.")
@@ -112,7 +112,7 @@ class GeneralPreference(Enumerable):
                 f"{cell(entry, 'embeddings')} is {np.asarray(self.embeddings)[entry]} (prompt {entry[0]}, "
                 f"response {entry[1]}): embeddings must be finite."
             )
-        if not (np.all(np.isfinite(self.temperature)) and np.all(np.asarray(self.temperature) > 0)):
+        if not is_positive(self.temperature):
             raise ValueError(f"temperature={self.temperature}: must be a positive finite number.")
 
     def win_rates(self, opponent: Array, key: Key | None = None) -> Array:

@@ -65,12 +65,12 @@ class Noisy(Enumerable):
 
     def check(self) -> None:
         """Raise `ValueError` for votes, flips or an oracle that no game can be made of."""
-        require_oracles([self.oracle], "Noisy")
+        require_oracles([self.oracle], "Noisy", listed=True)
         _ = self.scale
         votes, flip = numeric(self.votes, None, "votes"), numeric(self.flip, None, "flip")
-        if not np.all((votes >= 1) & (votes == np.floor(votes)) & np.isfinite(votes)):
+        if votes.ndim or not (votes >= 1 and votes == np.floor(votes) and np.isfinite(votes)):
             raise ValueError(f"votes={self.votes}: every comparison needs a whole number of votes, at least 1.")
-        if not np.all((flip >= 0) & (flip < 0.5)):
+        if flip.ndim or not 0 <= flip < 0.5:
             raise ValueError(f"flip={self.flip}: must be at least 0 and below 1/2, where votes say nothing.")
         getattr(self.oracle, "check", lambda: None)()
 
