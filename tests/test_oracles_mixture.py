@@ -66,6 +66,13 @@ def test_annotators_with_scores_in_whole_numbers_count_equally():
     assert mixed.weights.tolist() == [0.5, 0.5] and mixed.table().tolist() == [[[0.0, 3.0], [-3.0, 0.0]]]
 
 
+def test_equal_weights_are_as_precise_as_any_annotator():
+    single, double = (Table(np.array([[[0.5, 0.75], [0.25, 0.5]]], kind)) for kind in (np.float32, np.float64))
+    for annotators in ((single, double, double), (double, single, double)):
+        table = Mixture.of(annotators).table()
+        np.testing.assert_allclose(table + table.swapaxes(1, 2), 1.0, atol=1e-15)
+
+
 def test_what_does_not_fit_together_is_refused_at_the_door(rng):
     r = rng.standard_normal((1, 4))
     probabilities, scores = BradleyTerry(r), BradleyTerry(r, "score")

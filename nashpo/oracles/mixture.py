@@ -51,8 +51,9 @@ class Mixture(Enumerable):
         if not annotators:
             raise ValueError("Mixture.of([]): give at least one annotator.")
         if weights is None:
-            kind = jax.tree.leaves(annotators)[0].dtype
-            weights = np.full(len(annotators), 1.0 / len(annotators), float if kind.kind in "biu" else kind)
+            kinds = [leaf.dtype for leaf in jax.tree.leaves(annotators) if getattr(leaf, "ndim", 0)]
+            kinds = [float if kind.kind in "biu" else kind for kind in kinds]
+            weights = np.full(len(annotators), 1.0 / len(annotators), np.result_type(*kinds or [float]))
         elif not isinstance(weights, jax.Array):
             weights = validate_distribution(weights, "weights", (len(annotators),), allow_zero=True)
         mixture = cls(annotators, weights)
