@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import nashpo
-from nashpo.oracles import BradleyTerry, GeneralPreference, Mixture, Noisy, Table
+from nashpo.oracles import BradleyTerry, GeneralPreference, Judge, Mixture, Noisy, Sequences, Table
+from nashpo.policies import Answers
 
 RANKINGS = np.array([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [2.0, 1.0, 3.0]])
 
@@ -89,6 +90,12 @@ def test_what_does_not_fit_together_is_refused_at_the_door(rng):
         Mixture.of([probabilities, probabilities], [0.5, 0.6])
     with pytest.raises(ValueError, match="at least one annotator"):
         Mixture.of([])
+    judge = Judge(lambda prompts, left, right: 0.5 + 0.0 * left)
+    with pytest.raises(ValueError, match=r"Mixture\.of takes oracles over responses that are listed, not a Judge"):
+        Mixture.of([judge])
+    for oracle in (Noisy(judge), Sequences(judge, Answers(vocabulary=2, length=1))):
+        with pytest.raises(ValueError, match=f"{type(oracle).__name__} takes oracles over responses that are listed"):
+            oracle.check()
 
 
 def test_certain_wins_have_finite_scores_as_in_a_table():

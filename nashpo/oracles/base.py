@@ -51,8 +51,10 @@ class EnumerableOracle(Oracle, Protocol):
         ...
 
 
-def require_oracles(oracles: Iterable[Any], what: str) -> None:
+def require_oracles(oracles: Iterable[Any], what: str, listed: bool = False) -> None:
     """Raise `ValueError` for what neither compares responses nor has win rates, a bare table for example.
+
+    With `listed` also for an oracle whose responses are not listed, a judge for example.
 
     >>> require_oracles([np.full((1, 2, 2), 0.5)], "Noisy")
     Traceback (most recent call last):
@@ -64,6 +66,12 @@ def require_oracles(oracles: Iterable[Any], what: str) -> None:
         raise ValueError(
             f"{what} takes oracles, not a {type(wrong).__name__}: make one with Table(P[None]), or take the oracle of "
             "a game."
+        )
+    wrong = next((one for one in oracles if listed and not hasattr(one, "win_rates")), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{what} takes oracles over responses that are listed, not a {type(wrong).__name__}: write the table out, "
+            "as with Table(judge.tabulate(prompts, answers))."
         )
 
 

@@ -47,7 +47,7 @@ class Mixture(Enumerable):
         [[0.625, 0.5]]
         """
         annotators = tuple(annotators) if isinstance(annotators, Iterable) else (annotators,)
-        require_oracles(annotators, "Mixture.of")
+        require_oracles(annotators, "Mixture.of", listed=True)
         if not annotators:
             raise ValueError("Mixture.of([]): give at least one annotator.")
         if weights is None:
@@ -92,7 +92,7 @@ class Mixture(Enumerable):
         """Raise `ValueError` for annotators that do not fit together, or that no game can be made of."""
         if not self.annotators or not isinstance(self.weights, np.ndarray | jax.Array):
             raise ValueError("Mixture needs annotators and an array of weights: Mixture.of(annotators, weights).")
-        require_oracles(self.annotators, "Mixture")
+        require_oracles(self.annotators, "Mixture", listed=True)
         _ = self.shape, self.scale
         if not isinstance(self.weights, Tracer):
             validate_distribution(self.weights, "weights", (len(self.annotators),), allow_zero=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from nashpo.logspace import namespace
-from nashpo.oracles.base import VALUE, EnumerableOracle
+from nashpo.oracles.base import VALUE, EnumerableOracle, require_oracles
 from nashpo.policies.answers import Answers
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scale
@@ -48,6 +48,7 @@ class Sequences:
 
     def check(self) -> None:
         """Raise `ValueError` for an oracle or answers that no game can be made of."""
+        require_oracles([self.oracle], "Sequences", listed=True)
         responses = self.shape[1]
         if responses != self.answers.count:
             raise ValueError(
