@@ -8,6 +8,7 @@ import numpy as np
 from nashpo.tables.table import PreferenceTable
 from nashpo.validation.items import frame_items
 from nashpo.validation.numbers import is_number
+from nashpo.validation.wording import numeric
 
 Ties = Literal["half", "drop", "error"]
 Missing = Literal["half", "error"]
@@ -92,10 +93,7 @@ def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 def _counts(value: Any, what: str, items: Sequence[str] | None, at: str) -> np.ndarray:
     """A float64 array of counts: square, finite, non-negative, zero diagonal."""
-    try:
-        counts = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{at}{what} must be a full array of numbers.") from None
+    counts = numeric(value, None, f"{at}{what}").astype(np.float64)
     if counts.ndim not in (2, 3) or counts.shape[-1] != counts.shape[-2] or 0 in counts.shape:
         raise ValueError(f"{at}{what} has shape {counts.shape}, but must be square: [items, items].")
     wrong = np.argwhere(~(np.isfinite(counts) & (counts >= 0)))
