@@ -304,6 +304,8 @@ def test_writing_says_what_it_cannot_do(tmp_path):
     fair, half = [[0.5, 0.5], [0.5, 0.5]], [0.5, 0.5]
     with pytest.raises(ValueError, match="a CSV holds no reference, and this table has one"):
         write_table(PreferenceTable(fair, reference=half), tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"a CSV holds no beta, and this table has 0\.1"):
+        write_table(PreferenceTable(fair, beta=0.1), tmp_path / "t.csv")
     for table, lost in (
         (PreferenceTable(fair, ["tea", "milk"]), "holds probabilities, not item names"),
         (PreferenceTable(fair, reference=half), "holds probabilities, not a reference"),

@@ -94,7 +94,7 @@ def _policies(options: SimpleNamespace) -> int:
     _show(options, names, table)
     if options.output is not None:
         many = options.output.lower().endswith(".npz")
-        made = PreferenceTable(table if many else mean, items=names, beta=options.beta)
+        made = PreferenceTable(table if many else mean, items=names, beta=options.beta if many else None)
         write(options.output, lambda path: write_table(made, path))
         print(f"written: {options.output} (nashpo solve reads it)")
     return OK

@@ -13,7 +13,7 @@ from nashpo.tables.table import PreferenceTable
 def write_table(table: PreferenceTable, path: str | Path) -> Path:
     """Write a table; the suffix says how. Every number is read back bit for bit.
 
-    `.csv` is a labelled square (one prompt, no reference), `.npz` an archive with everything, `.txt` the text
+    `.csv` is a labelled square (one prompt, no reference, no beta), `.npz` an archive with everything, `.txt` the text
     format of the EGPO simulations (no item names, no reference). The file appears under its name when it is complete.
 
     Returns:
@@ -47,6 +47,8 @@ def csv_text(table: PreferenceTable, source: str) -> str:
         raise ValueError(f"{source}: a CSV holds one prompt, this table has {table.shape[0]}; write .npz.")
     if table.reference is not None:
         raise ValueError(f"{source}: a CSV holds no reference, and this table has one; write .npz.")
+    if table.beta:
+        raise ValueError(f"{source}: a CSV holds no beta, and this table has {table.beta:g}; write .npz.")
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     items = table.items
