@@ -286,6 +286,17 @@ def test_dataframes(file):
         from_dataframe(pd.DataFrame([[0.5, 0.5], [0.5, 0.5]], index=["a", "c"], columns=["a", "b"]))
     with pytest.raises(ValueError, match="needs columns left, right and winner"):
         from_dataframe(wins, format="matches")
+    for frame, options, kind, name in (
+        (swapped, {"prior": 1.0}, "payoffs", "prior"),
+        (swapped, {"ties": "drop"}, "payoffs", "ties"),
+        (swapped, {"missing": "error"}, "payoffs", "missing"),
+        (wins, {"format": "wins", "scale": "score"}, "wins", "scale"),
+        (matches, {"scale": "score"}, "match list", "scale"),
+    ):
+        with pytest.raises(ValueError, match=f"DataFrame: is read as a .*{kind}, for which {name} means nothing"):
+            from_dataframe(frame, **options)
+    with pytest.raises(ValueError, match="takes a DataFrame, not a list"):
+        from_dataframe([[0.5, 0.75], [0.25, 0.5]])
     with pytest.raises(ValueError, match="holds one prompt"):
         to_dataframe(PreferenceTable(random_table(2, 0, prompts=2)))
 

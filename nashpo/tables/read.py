@@ -57,19 +57,19 @@ def read_table(
     counting = {"ties": ties != "half", "missing": missing != "half", "prior": prior != 0.0}
     drawn, scored = {"draws": draws is not None}, {"scale": scale != "probability"}
     if format == "npz" or (format == "auto" and file.suffix == ".npz"):
-        _refuse(str(path), "an archive", counting | drawn | scored)
+        refuse_options(str(path), "an archive", counting | drawn | scored)
         return read_archive(file)
     source = str(path)
     text = read_text(file)
     if format == "simulations" or (format == "auto" and is_simulations(text)):
-        _refuse(source, "a file of simulations", counting | drawn | scored)
+        refuse_options(source, "a file of simulations", counting | drawn | scored)
         return parse_simulations(text, source)
     rows = csv_rows(text, source)
     if format == "matches" or (format == "auto" and match_columns(rows[0][1]) is not None):
-        _refuse(source, "a match list", drawn | scored)
+        refuse_options(source, "a match list", drawn | scored)
         return matches_from_rows(rows, ties, missing, prior, source)
     if format == "wins" or (format == "auto" and file.name.endswith(".wins.csv")):
-        _refuse(source, "a table of wins", scored)
+        refuse_options(source, "a table of wins", scored)
         wins, items = square(rows, source, diagonal=0.0)
         tied = None
         if draws is not None:
@@ -77,13 +77,13 @@ def read_table(
             if names != items:
                 raise ValueError(f"{draws}: has other items than {path}; give both files the same header.")
         return from_wins(wins, items, tied, ties, missing, prior, source)
-    _refuse(source, "a table of payoffs", counting | drawn, 'pass format="wins" if it counts wins')
+    refuse_options(source, "a table of payoffs", counting | drawn, 'pass format="wins" if it counts wins')
     P, items = square(rows, source, diagonal=0.5 if scale == "probability" else 0.0)
     return PreferenceTable(P, items, scale=scale, source=source)
 
 
-def _refuse(source: str, kind: str, given: Mapping[str, bool], advice: str = "leave it out") -> None:
-    """Raise for an option that was given and means nothing to a file of this kind."""
+def refuse_options(source: str, kind: str, given: Mapping[str, bool], advice: str = "leave it out") -> None:
+    """Raise for an option that was given and means nothing to what is read."""
     for name, is_given in given.items():
         if is_given:
             raise ValueError(f"{source}: is read as {kind}, for which {name} means nothing; {advice}.")
