@@ -153,7 +153,7 @@ def test_uniform_weights_over_three_policies_converge_without_kl_and_the_authors
     assert growth[UNIFORM] == pytest.approx(-8.9e-5, abs=0.05e-5)
 
 
-def test_a_mixture_of_opponents_always_diverges_without_kl():
+def test_a_mixture_of_few_opponents_diverges_without_kl():
     omega, eta = frequency(SYMMETRIC[0], UNIFORM_POLICY[0]), 0.2
     for weights in (UNIFORM, (0.5, 0.5, 0.0), (0.25, 0.75, 0.0), (0.6, 0.0, 0.4)):
         rate = measured_rate(SYMMETRIC, UNIFORM_POLICY, np.log(UNIFORM_POLICY), 0.0, MNPO(eta, weights), 100)[0]
@@ -162,6 +162,17 @@ def test_a_mixture_of_opponents_always_diverges_without_kl():
         leading = (eta * omega) ** 2 / 2 * (1 - (second - first**2) / (1 + first) ** 2) / (1 + first)
         assert 0 < rate == pytest.approx(leading, rel=0.02)
         assert rate < (eta * omega) ** 2 / 2
+
+
+def test_a_mixture_that_reaches_far_back_converges_without_kl():
+    omega, eta = frequency(SYMMETRIC[0], UNIFORM_POLICY[0]), 0.2
+    for back, share in ((4, 0.5), (4, 0.3), (4, 0.1), (6, 0.1), (8, 0.1)):
+        weights = (1 - share, *(0.0,) * (back - 1), share)
+        rate = measured_rate(SYMMETRIC, UNIFORM_POLICY, np.log(UNIFORM_POLICY), 0.0, MNPO(eta, weights), 400)[0]
+        first, second = back * share, back**2 * share
+        leading = (eta * omega) ** 2 / 2 * (1 - (second - first**2) / (1 + first) ** 2) / (1 + first)
+        assert rate == pytest.approx(leading, rel=0.1)
+        assert (rate < 0) == (back > 5)
 
 
 def test_inpo_converges_up_to_its_step_limit_and_no_further():

@@ -26,9 +26,10 @@ class MNPO(UpdateRule):
     only fixed point is the regularised equilibrium. With `m_k = sum_j j^k w_j`, growth per step close to an
     equilibrium without KL penalty, for the frequency omega of the game, is `c (eta omega)^2 / 2` with
 
-        mixture: c = (1 - (m_2 - m_1^2) / (1 + m_1)^2) / (1 + m_1) > 0;    current: c = (1 - m_2) / (1 + m_1)^3.
+        mixture: c = (1 - (m_2 - m_1^2) / (1 + m_1)^2) / (1 + m_1);    current: c = (1 - m_2) / (1 + m_1)^3.
 
-    So a mixture of opponents always moves away, more slowly than INPO. Against the current policy a history with
+    So a mixture of equal weights, or of up to five policies, moves away, more slowly than INPO; one that reaches far
+    back with little weight, (0.9, 0, 0, 0, 0, 0, 0.1), does not. Against the current policy a history with
     `m_2 > 1`, for example three equal weights, converges in the last iterate without any KL penalty;
     (0.5, 0.5) and the authors' (0.25, 0.75) do not. No global rate is proven for more than one weight. What fails: the
     paper's average-iterate rate concerns games that are averages of pairs; with an oracle that ranks n responses
