@@ -177,6 +177,10 @@ def test_gains_of_the_average_add_up_to_regrets_where_payoffs_add_up_to_a_consta
         (lambda: TensorGame.from_rewards([0.0, np.inf], players=2), "must be finite numbers"),
         (lambda: TensorGame.from_rewards([0.0, 1.0], players=1), "players=1: a game needs a whole number of players"),
         (lambda: PairwiseGame.among(nashpo.Game.from_table(np.full((2, 2), 0.5)), 2.5), r"players=2\.5: a game needs"),  # type: ignore[arg-type]
+        (
+            lambda: nash_conv(nashpo.Game.from_table(np.full((2, 2), 0.5)), [[0.5, 0.5]]),
+            "gains takes a game of n players",
+        ),  # type: ignore[arg-type]
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), [["a", "b"]] * 3), "a profile must be a full array"),  # type: ignore[arg-type]
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), np.full((2, 2), 0.5)), r"profile has shape \(2, 1, 2\)"),
         (lambda: gains(TensorGame.from_rewards([0.0, 1.0], 3), np.full((3, 2), 0.6)), "each summing to 1"),

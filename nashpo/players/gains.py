@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.logspace import kl, log_softmax, namespace
-from nashpo.players.games import PlayerGame, is_traced
+from nashpo.players.games import PlayerGame, check_player_game, is_traced
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular
 from nashpo.typing import Array, Scalar
@@ -26,6 +26,7 @@ def gains(game: PlayerGame, profile: EnumerablePolicy | Array) -> Array:
     >>> gains(rock, np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])).tolist()
     [0.0, 0.0, 0.25]
     """
+    check_player_game(game, "gains")
     log_profile = log_probs(game, profile)
     payoffs = game.payoffs(namespace(log_profile).exp(log_profile))
     xp = namespace(payoffs, log_profile, game.beta)

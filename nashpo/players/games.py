@@ -203,6 +203,21 @@ def check_players(players: int | None) -> None:
         raise ValueError(f"players={players!r}: a game needs a whole number of players, at least two players.")
 
 
+def check_player_game(game: object, what: str) -> None:
+    """Refuse what is no game of n players.
+
+    >>> check_player_game(Game.from_table([[0.5, 0.9], [0.1, 0.5]]), "play")
+    Traceback (most recent call last):
+        ...
+    ValueError: play takes a game of n players, not a Game: make one with PairwiseGame.among(game, players=n).
+    """
+    if not hasattr(game, "payoffs"):
+        raise ValueError(
+            f"{what} takes a game of n players, not a {type(game).__name__}: make one with PairwiseGame.among(game, "
+            "players=n)."
+        )
+
+
 def is_traced(value: object) -> bool:
     """Whether any number in `value` is known only when a compiled program runs: no time for checks.
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from nashpo.players.gains import log_probs
-from nashpo.players.games import PlayerGame
+from nashpo.players.games import PlayerGame, check_player_game
 from nashpo.players.mnpo import mnpo_step
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record
@@ -40,11 +40,7 @@ def play(game: PlayerGame, *, eta: Scalar, steps: int, starts: Array | Tabular |
     >>> bool(epsilon_nash(shares, result.profile) < 1e-6)
     True
     """
-    if not hasattr(game, "payoffs"):
-        raise ValueError(
-            f"play takes a game of n players, not a {type(game).__name__}: make one with PairwiseGame.among(game, "
-            "players=n)."
-        )
+    check_player_game(game, "play")
     if not is_positive(eta) or not is_whole(steps, 1):
         raise ValueError(
             f"play(eta={eta}, steps={steps}): eta must be positive and finite, and steps a whole number, at least 1."
