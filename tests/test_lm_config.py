@@ -138,6 +138,25 @@ def test_schedules_are_as_long_as_the_run(read):
     assert setup.rule.eta(0.1, 5) == pytest.approx(0.5)
 
 
+def test_schedules_of_files_may_have_steps_for_keys_and_tables_for_settings(read, tmp_path):
+    scales = {"schedule": "piecewise_constant_schedule", "init_value": 1.0, "boundaries_and_scales": {"1": 0.5}}
+    waves = {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 1, "decay_steps": 3}
+    setup = read(
+        learner={"learning_rate": {"schedule": "sgdr_schedule", "cosine_kwargs": [waves]}}, algorithm={"beta": scales}
+    )
+    assert (setup.beta(0), setup.beta(2)) == (1.0, 0.5)
+    assert hash(setup.beta) == hash(read(algorithm={"beta": scales}).beta)
+    assert setup.learner.learning_rate(1) == 1.0 and isinstance(hash(setup.learner.learning_rate), int)
+    by_number = scales | {"boundaries_and_scales": {1: 0.5}}
+    (tmp_path / "config.json").write_text(json.dumps(read(algorithm={"beta": by_number}).described()))
+    assert read_config(tmp_path / "config.json").beta == setup.beta
+
+
+def test_a_schedule_of_optax_whose_name_does_not_say_so_is_one(read):
+    halved = {"schedule": "exponential_decay", "init_value": 1.0, "decay_rate": 0.5}
+    assert read(algorithm={"eta": halved}, run={"steps": 10}).rule.eta(0.1, 10) == pytest.approx(0.5)
+
+
 def test_stop_texts_and_long_prompts(world, read):
     assert read(generation={"stop": ["blue"]}).decoding.end == (3, 9)
     (world / "long.jsonl").write_text('{"prompt": "red red red red"}\n' + (world / "prompts.jsonl").read_text())
@@ -288,6 +307,7 @@ MISTAKES = [
     ("algorithm", "eta", -1, "algorithm.eta is -1, but must be a number above 0"),
     ("algorithm", "beta", {"schedule": "cosine"}, "there is no such schedule"),
     ("algorithm", "beta", {"schedule": "cosine_decay_schedule", "init_vale": 1}, "did you mean 'init_value'?"),
+    ("algorithm", "beta", {"schedule": "scale_by_schedule", "step_size_fn": 1}, "there is no such schedule"),
     ("learner", "loss", "sqared", "learner.loss is 'sqared': there is no such loss; did you mean 'squared'?"),
     ("learner", "gains", {"name": "fresh", "cont": 2}, "did you mean 'count'?"),
     ("learner", "optimizer", "admw", "optax has no such optimizer; did you mean 'adamw'?"),

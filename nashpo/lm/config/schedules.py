@@ -25,6 +25,10 @@ class Scheduled:
     name: str
     settings: tuple[tuple[str, Any], ...]
 
+    def __hash__(self) -> int:
+        """Of its words, for settings may be tables."""
+        return hash((self.name, str(self.settings)))
+
     def __call__(self, count: Any) -> Any:
         """The value at `count`."""
         return self.function(count)
@@ -75,9 +79,10 @@ def read_number(
             document.wrong(place, f'is {value!r}, but must be {error}, or {{schedule = "cosine_decay_schedule", ...}}.')
     import optax
 
-    given = dict(value)
+    given = {key: _by_step(one) for key, one in value.items()}
     name = given.pop("schedule", None)
-    known = [label for label in dir(optax) if label.endswith("_schedule") and label != "join_schedules"]
+    known = [label for label in dir(optax) if label.endswith("_schedule") and not label.startswith("scale_by")]
+    known.append("exponential_decay")
     if name not in known:
         document.wrong((*place, "schedule"), f"is {name!r}: there is no such schedule{nearest(str(name), known)}")
     function = getattr(optax, name)
@@ -86,3 +91,14 @@ def read_number(
             given[key] = length
     made(document, place, function, given, extra=("schedule",))
     return Scheduled(name, tuple(given.items()))
+
+
+def _by_step(value: Any) -> Any:
+    """A table whose keys are steps, which TOML and JSON can only write as texts, with numbers for keys.
+
+    >>> _by_step({"10": 0.5})
+    {10: 0.5}
+    """
+    if not isinstance(value, Mapping):
+        return value
+    return {int(key) if isinstance(key, str) and key.isdecimal() else key: one for key, one in value.items()}
