@@ -138,6 +138,15 @@ def test_schedules_are_as_long_as_the_run(read):
     assert setup.rule.eta(0.1, 5) == pytest.approx(0.5)
 
 
+def test_a_schedule_may_end_at_zero_but_not_beyond_what_the_number_may_be(read):
+    def nash_md(first, last):
+        return read(algorithm={"solver": "nash_md", "eta": 0.1, "mix": _linear(first, last)}, run={"steps": 10}).rule
+
+    assert nash_md(1.0, 0.0).mix(0.1, 10) == 0.0
+    with pytest.raises(ValueError, match=r"algorithm\.mix is 1\.05 at step 4 of the schedule, but must be"):
+        nash_md(0.45, 1.95)
+
+
 def test_schedules_of_files_may_have_steps_for_keys_and_tables_for_settings(read, tmp_path):
     scales = {"schedule": "piecewise_constant_schedule", "init_value": 1.0, "boundaries_and_scales": {"1": 0.5}}
     waves = {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 1, "decay_steps": 3}
@@ -284,6 +293,10 @@ def test_a_judge_is_told_from_another_by_its_weights(world):
     assert named({"kind": "ensemble", "members": [judge | {"weight": 2.0}]}, world)["members"][0]["weight"] == 2.0
 
 
+def _linear(first, last):
+    return {"schedule": "linear_schedule", "init_value": first, "end_value": last}
+
+
 MISTAKES = [
     ("modle", "path", "model", "run.toml: modle is not known; did you mean 'model'?"),
     ("model", "pth", "model", "model.pth is not known; did you mean 'path'?"),
@@ -308,6 +321,10 @@ MISTAKES = [
     ("algorithm", "beta", {"schedule": "cosine"}, "there is no such schedule"),
     ("algorithm", "beta", {"schedule": "cosine_decay_schedule", "init_vale": 1}, "did you mean 'init_value'?"),
     ("algorithm", "beta", {"schedule": "scale_by_schedule", "step_size_fn": 1}, "there is no such schedule"),
+    ("algorithm", "beta", _linear(0.1, -0.3), "line 12: algorithm.beta is -0.0333 at step 1 of the schedule, but"),
+    ("algorithm", "eta", _linear(0.1, -0.3), "algorithm.eta is -0.0333 at step 1 of the schedule, but must be"),
+    ("learner", "learning_rate", _linear(0.1, -1), "learner.learning_rate is -0.267 at step 1 of the schedule, but"),
+    ("algorithm", "beta", _linear("x", 0), "algorithm.beta: linear_schedule cannot be computed: "),
     ("learner", "loss", "sqared", "learner.loss is 'sqared': there is no such loss; did you mean 'squared'?"),
     ("learner", "gains", {"name": "fresh", "cont": 2}, "did you mean 'count'?"),
     ("learner", "optimizer", "admw", "optax has no such optimizer; did you mean 'adamw'?"),

@@ -8,7 +8,7 @@ from nashpo.lm.config.schedules import Scheduled, ScheduledStep, read_number
 from nashpo.stage import UpdateRule
 from nashpo.studies.document import Document
 from nashpo.studies.solvers import find_solver, read_solver
-from nashpo.studies.values import at_least_zero, positive
+from nashpo.studies.values import at_least_zero, positive, up_to_one
 
 BETA = 0.1
 """The KL weight of the game where none is given."""
@@ -32,7 +32,7 @@ def read_algorithm(document: Document, steps: int) -> tuple[UpdateRule, float | 
     entry = dict(given)
     beta = read_number(document, (*place, "beta"), entry.pop("beta", BETA), at_least_zero, steps)
     scheduled = {}
-    for key, kind in (("eta", positive), ("mix", at_least_zero)):
+    for key, kind in (("eta", positive), ("mix", up_to_one)):
         if isinstance(entry.get(key), Mapping) and "schedule" in entry[key]:
             found = read_number(document, (*place, key), entry[key], kind, steps)
             scheduled[key] = ScheduledStep(found)  # type: ignore[arg-type]  a mapping is a schedule

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from nashpo.lm.config.making import made
 from nashpo.nearest import nearest
 from nashpo.struct import record, static
@@ -90,7 +92,38 @@ def read_number(
         if key in LENGTHS and key not in given:
             given[key] = length
     made(document, place, function, given, extra=("schedule",))
-    return Scheduled(name, tuple(given.items()))
+    found = Scheduled(name, tuple(given.items()))
+    _check_values(document, place, found, convert, length)
+    return found
+
+
+def _check_values(
+    document: Document, place: tuple[str, ...], schedule: Scheduled, convert: Callable[[Any], float], length: int
+) -> None:
+    """Refuse a schedule that somewhere on its way, at up to 1,000 places, is what no number may be; 0 it may reach.
+
+    >>> from nashpo.studies.document import read_document
+    >>> from nashpo.studies.values import at_least_zero
+    >>> falling = Scheduled("linear_schedule", (("init_value", 1.0), ("end_value", -1.0), ("transition_steps", 4)))
+    >>> _check_values(read_document({}), ("a",), falling, at_least_zero, 5)
+    Traceback (most recent call last):
+        ...
+    ValueError: study: a is -0.5 at step 3 of the schedule, but must be a number that is at least 0.
+    """
+    import jax
+
+    counts = np.unique(np.linspace(0, length - 1, 1000).astype(np.int64))
+    try:
+        values = np.asarray(jax.vmap(schedule)(counts))
+    except (TypeError, ValueError) as error:
+        document.wrong(place, f": {schedule.name} cannot be computed: {str(error).splitlines()[0].rstrip('.')}.")
+    rounding = 1e-6 * np.max(np.abs(values))
+    for count, value in zip(counts.tolist(), values.tolist(), strict=True):
+        try:
+            if not abs(value) <= rounding:
+                convert(float(f"{value:.6g}"))
+        except ValueError as error:
+            document.wrong(place, f"is {value:.3g} at step {count} of the schedule, but must be {error}.")
 
 
 def _by_step(value: Any) -> Any:
