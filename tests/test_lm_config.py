@@ -343,6 +343,7 @@ MISTAKES = [
     ("evaluation", "confidence", 1, "evaluation.confidence is 1, but must be a number above 0 and below 1."),
     ("run", "steps", 0, "line 29: run.steps is 0, but must be a whole number, 1 or more."),
     ("run", "export", "all", "run.export is 'all', but must be one of auto, adapter, merged, full, none."),
+    ("run", "export", "merged", 'run.export is "merged", but all weights are trained; take "full", or give'),
     ("mesh", "fsdp", 0, "mesh.fsdp is 0, but must be a whole number, 1 or more."),
 ]
 
@@ -354,6 +355,12 @@ def test_every_mistake_is_one_sentence(read, table, name, value, said):
     message = str(caught.value)
     assert said in message and message.endswith((".", "?")) and "\n" not in message
     assert "run.toml" in message
+
+
+def test_an_adapter_that_is_to_be_written_as_all_weights_is_refused_before_it_is_trained(read):
+    with pytest.raises(ValueError, match=r'run\.export is "full", but an adapter is trained; take "adapter" or'):
+        read(model={"lora": 4}, run={"export": "full"})
+    assert read(model={"lora": 4}, run={"export": "merged"}).tables["run"].export == "merged"
 
 
 @pytest.mark.parametrize("table", ["model", "judge"])

@@ -53,6 +53,7 @@ def read_config(config: str | os.PathLike[str] | Mapping[str, Any], changes: Map
     rule, beta = read_algorithm(document, run.steps)
     judge = read_judge(document)
     plan = read_model(document, tables["model"])
+    _check_export(document, run.export, plan.lora is not None)
     try:
         text = Text.load(plan.path)
     except ValueError as error:
@@ -123,6 +124,14 @@ def _unloaded(document: Document, asked: Asked, text: Text, beta: float) -> Game
     oracle: Any = TextOracle(Silent(len(players)), asked.prompts.items, text)
     reference: Any = None
     return Game(oracle, reference, beta, asked.weights)
+
+
+def _check_export(document: Document, how: str, adapter: bool) -> None:
+    """Refuse now a way in which the policy cannot be written at the end."""
+    if adapter and how == "full":
+        document.wrong(("run", "export"), 'is "full", but an adapter is trained; take "adapter" or "merged".')
+    if not adapter and how in ("adapter", "merged"):
+        document.wrong(("run", "export"), f'is "{how}", but all weights are trained; take "full", or give model.lora.')
 
 
 def _check(document: Document, rule: UpdateRule, learner: Generated, game: Game) -> None:
