@@ -329,6 +329,7 @@ MISTAKES = [
     ("learner", "gains", {"name": "fresh", "cont": 2}, "did you mean 'count'?"),
     ("learner", "optimizer", "admw", "optax has no such optimizer; did you mean 'adamw'?"),
     ("learner", "optimizer", "lbfgs", "asks for the loss itself; take one that needs gradients only."),
+    ("learner", "optimizer", "noisy_sgd", "draws noise with a key that no checkpoint holds; take another one."),
     ("learner", "learning_rate", 10**400, "but must be a number above 0"),
     ("learner", "learning_rate", "fast", "learner.learning_rate is 'fast', but must be a number above 0"),
     ("learner", "passes", 2, 'belongs to regime = "iterated"'),

@@ -1,6 +1,7 @@
 """Losses, gains, samplers, selections and optimizers by name."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -104,6 +105,8 @@ def read_optimizer(document: Document, place: tuple[str, ...], value: Any, clip:
     known = optimizers()
     if name not in known:
         document.wrong(place, f"is {name!r}: optax has no such optimizer{nearest(str(name), known)}")
+    if "key" in inspect.signature(known[name]).parameters:
+        document.wrong(place, f"is {name!r}, which draws noise with a key that no checkpoint holds; take another one.")
     listed = {key: tuple(one) if isinstance(one, list) else one for key, one in settings.items()}
     transformation = made(document, place, known[name], listed, fixed={"learning_rate": 1e-3}, extra=("name",))
     if not _needs_gradients_only(transformation):
@@ -129,8 +132,6 @@ def optimizers() -> dict[str, Callable[..., Any]]:
     >>> "adamw" in optimizers(), "clip" in optimizers()
     (True, False)
     """
-    import inspect
-
     import optax
 
     found = {}
