@@ -8,6 +8,8 @@ import nbclient
 import nbformat
 import pytest
 
+COMPUTES = "09_language_models.ipynb"
+"""It takes as long to compute as to compile without the optimisations that tests do without, and less with some."""
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
 
@@ -16,6 +18,8 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.i
 def test_notebook_runs(path, tmp_path, monkeypatch):
     """Where NASHPO_NOTEBOOKS names a folder, the notebook is left there as it ran, for the documentation."""
     monkeypatch.delenv("MPLBACKEND")  # notebooks show what they draw
+    if path.name == COMPUTES:
+        monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"].replace("optimization_level=0", "optimization_level=1"))
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
