@@ -192,6 +192,41 @@ class Forgetting(Tabular):
 
 
 @record
+class Cached:
+    """A policy whose log-probabilities were computed from the parameters once."""
+
+    params: Any
+    table: Any
+
+    def log_probs(self):
+        return jax.nn.log_softmax(jnp.asarray(self.table))
+
+    def log_prob(self, prompts, responses):
+        return self.log_probs()[prompts[:, None], responses]
+
+    def sample(self, key, prompts, count):
+        return Tabular(self.log_probs()).sample(key, prompts, count)
+
+    def with_params(self, params):
+        return dataclasses.replace(self, params=params)
+
+
+@record
+class Detached(Tabular):
+    """A policy whose normaliser has no gradient."""
+
+    def log_probs(self):
+        logits = jnp.asarray(self.logits)
+        return logits - jax.lax.stop_gradient(jax.nn.logsumexp(logits, axis=-1, keepdims=True))
+
+    def log_prob(self, prompts, responses):
+        return self.log_probs()[prompts[:, None], responses]
+
+    def with_params(self, params):
+        return dataclasses.replace(self, logits=params)
+
+
+@record
 class Jagged(Tabular):
     def log_probs(self):
         return super().log_probs() + 0.0 * jnp.sqrt(0.0 * jnp.asarray(self.logits))
@@ -212,6 +247,8 @@ class Jagged(Tabular):
         (Jagged(LOGITS), "gradients of log-probabilities are finite"),
         (Stubborn(LOGITS), "with_params gives the policy of other parameters"),
         (InPlace(LOGITS), "with_params gives the policy of other parameters"),
+        (Cached(LOGITS, LOGITS), "gradients are the slopes of log_probs()"),
+        (Detached(LOGITS), "gradients are the slopes of log_probs()"),
         (Forgetting(LOGITS, shift=LOGITS[::-1]), "with_params gives the policy of other parameters"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -15,6 +15,7 @@ _CLOSE = {"atol": _EXACT, "rtol": _EXACT}
 _AXES = ("prompt", "response")
 _NORMAL = 5.0
 """The chi-square test fails a sound sampler once in three million seeds."""
+_STEP = 1e-4
 
 
 class _Policy(NamedTuple):
@@ -42,10 +43,11 @@ def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000,
     `log_probs()` is `[X, A]`, finite and normalised; `log_prob(prompts, responses)` picks from it (responses are
     numbers, or what `response` makes of them and `index` counts back); `sample` draws from it (chi-square over `draws`
     samples of every prompt, with a fixed seed), independently for every row and key; parameters are leaves of a pytree;
-    compiled and float32 answers agree; gradients are finite, and the same through `log_probs` and `log_prob`; where it
-    has `params` and `with_params`, the policy of other parameters holds them and all else, and the old one stays. With
-    `extreme`, log-probabilities and gradients must stay finite and normalised when every parameter is multiplied by it;
-    None where parameters cannot be scaled, as logits that are declared to be normalised.
+    compiled and float32 answers agree; gradients are finite, the same through `log_probs` and `log_prob`, and what a
+    small step of the parameters does; where it has `params` and `with_params`, the policy of other parameters holds
+    them and all else, and the old one stays. With `extreme`, log-probabilities and gradients must stay finite and
+    normalised when every parameter is multiplied by it; None where parameters cannot be scaled, as logits that are
+    declared to be normalised.
 
     Raises `AssertionError`: one sentence with the law, the place, the size of the error and what to do.
 
@@ -69,6 +71,7 @@ def check_policy(policy: Any, *, extreme: float | None = 1e4, draws: int = 4000,
         _slopes(name, policy, subject.log_probs, "as given")
         _learns(subject)
         _replaced(subject)
+        _moves(subject)
         if extreme is not None:
             large = jax.tree.map(lambda leaf: leaf * extreme if is_floating(leaf) else leaf, policy)
             what = f"with parameters {extreme:g} times as large"
@@ -203,7 +206,7 @@ def _learns(s: _Policy) -> None:
     with Law(s.name, "gradients go through log_probs() and through log_prob", remedy) as law:
         prompts, numbers = _pairs(s)
         rows, responses = prompts[:, None], s.responses(numbers)
-        weights = jnp.cos(jnp.arange(numbers.size).reshape(numbers.shape))
+        weights = _wave(numbers)
         listed = _gradient(s.policy, lambda policy: jnp.sum(weights * policy.log_probs()[rows, numbers]))
         picked = _gradient(s.policy, lambda policy: jnp.sum(weights * policy.log_prob(prompts, responses)))
         moved = not listed or any(np.any(slope) for slope in listed)
@@ -228,6 +231,38 @@ def _replaced(s: _Policy) -> None:
         law.close(policy.log_probs(), s.log_probs, "log_probs() of the old policy", _AXES, **_CLOSE)
         again = other.with_params(policy.params)
         law.close(again.log_probs(), s.log_probs, "log_probs() with the old parameters again", _AXES, **_CLOSE)
+
+
+def _moves(s: _Policy) -> None:
+    """Where what is trained moves a little, log-probabilities move as the gradient says."""
+    trains = hasattr(s.policy, "params") and hasattr(s.policy, "with_params")
+    params, build = (s.policy.params, s.policy.with_params) if trains else (s.policy, lambda policy: policy)
+    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
+    weights = jnp.where(s.log_probs > 0.5 * LOG_ZERO, 1 + _wave(s.log_probs), 0.0)
+
+    def total(params):
+        return jnp.sum(weights * build(params).log_probs())
+
+    def after(step, ways):
+        ways = iter(ways)
+        near = [leaf + step * next(ways) if is_floating(leaf) else leaf for leaf in leaves]
+        return total(jax.tree.unflatten(structure, near))
+
+    remedy = "compute log_probs() from what is trained, its normaliser too, and without stop_gradient"
+    with Law(s.name, "gradients are the slopes of log_probs()", remedy) as law:
+        slopes = _gradient(params, total)
+        steepest = max((float(jnp.abs(slope).max()) for slope in slopes if slope.size), default=0.0)
+        law.require(steepest > 0 or s.log_probs.shape[1] == 1, "no parameter has a gradient")
+        along = [slope / max(steepest, 1e-300) for slope in slopes]
+        for what, ways in (("along the gradient", along), ("along a wave", [_wave(slope) for slope in slopes])):
+            found = sum(jnp.sum(slope * way) for slope, way in zip(slopes, ways, strict=True))
+            expected = (after(_STEP, ways) - after(-_STEP, ways)) / (2 * _STEP)
+            law.close(found, expected, f"the slope {what}", atol=1e-2, rtol=1e-2)
+
+
+def _wave(like: Any) -> Any:
+    """Uneven numbers in the shape of an array."""
+    return jnp.cos(jnp.arange(like.size)).reshape(like.shape)
 
 
 def _gradient(policy: Any, function: Callable[[Any], Any]) -> list[Any]:
