@@ -88,6 +88,13 @@ class BothWays(Noisy):
 
 
 @record
+class Alike(Noisy):
+    def compare(self, key, prompts, left, right):
+        odds = self.oracle.table()[prompts[:, None], left, right]
+        return (jax.random.uniform(key, odds.shape[1:]) < odds).astype(odds.dtype)
+
+
+@record
 class Tempered(Table):
     temperature: float = static(default=1.0)
 
@@ -104,6 +111,7 @@ class Tempered(Table):
         (Miscounting(TABLE), "scores are the expected log-odds of the table"),
         (Picky(TABLE), "check() accepts a sound oracle"),
         (BothWays(Table(TABLE), votes=2), "every draw is constant-sum"),
+        (Alike(Table(TABLE)), "another key is another draw"),
         (Tempered(TABLE), "a number is a leaf, structure is static"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
