@@ -12,7 +12,7 @@ from nashpo.learners import Regression
 from nashpo.mirror import Mirror
 from nashpo.players import PairwiseGame
 from nashpo.run import _run
-from nashpo.solvers import EGPO, INPO, SPO
+from nashpo.solvers import DNO, EGPO, INPO, MNPO, MPO, SPO
 
 
 def game():
@@ -165,6 +165,12 @@ def test_the_limit_follows_the_scale_of_scores():
     nashpo.solve(scores, EGPO(0.999 * limit), steps=1)
     with pytest.warns(nashpo.StepSizeWarning):
         nashpo.solve(scores, EGPO(1.01 * limit), steps=1)
+
+
+@pytest.mark.parametrize("rule", [INPO(1.0), DNO(1.0, regularization="current"), MNPO(1.0), MPO(1.0, every=2)])
+def test_the_limit_of_scores_whose_square_is_no_number_is_zero(rule):
+    assert rule.proven_step(0.1, 1e200) == 0
+    assert rule.proven_step(0.1, 1e-200) > 0
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class DNO(UpdateRule):
 
     def proven_step(self, beta: float, bound: float) -> float | None:
         """`beta / (beta^2 + bound^2)` for option I, where the last iterate converges."""
-        return 1.0 / (beta + bound**2 / beta) if self.regularization == "current" and beta > 0 else None
+        return 1.0 / (beta + bound * bound / beta) if self.regularization == "current" and beta > 0 else None
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse a regularisation that does not exist."""

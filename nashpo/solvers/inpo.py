@@ -37,4 +37,4 @@ class INPO(UpdateRule):
 
     def proven_step(self, beta: float, bound: float) -> float | None:
         """`beta / (beta^2 + bound^2)`; `bound` is 1/2 for win probabilities."""
-        return 1.0 / (beta + bound**2 / beta) if beta > 0 else None
+        return 1.0 / (beta + bound * bound / beta) if beta > 0 else None

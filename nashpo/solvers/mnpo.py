@@ -72,7 +72,7 @@ class MNPO(UpdateRule):
 
     def proven_step(self, beta: float, bound: float) -> float | None:
         """`beta / (beta^2 + bound^2)` for a history of one policy, which is INPO."""
-        return 1.0 / (beta + bound**2 / beta) if len(self.history) == 1 and beta > 0 else None
+        return 1.0 / (beta + bound * bound / beta) if len(self.history) == 1 and beta > 0 else None
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse weights that are negative or all zero, and opponents that do not exist."""

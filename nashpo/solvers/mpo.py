@@ -60,7 +60,7 @@ class MPO(UpdateRule):
     def proven_step(self, beta: float, bound: float) -> float:
         """`alpha / bound^2`, for every stretch between two moves; `bound` is 1/2 for win probabilities."""
         alpha = beta if self.alpha is None else float(np.min(self.alpha))
-        return alpha / bound**2 if bound > 0 else math.inf
+        return alpha / bound / bound if bound > 0 else math.inf
 
     def check(self, game: Game, bound: float) -> None:
         """Refuse a magnet without weight or without a period, and what `UpdateRule.check` refuses."""
