@@ -229,6 +229,9 @@ def test_bad_input_is_refused(rng):
         bootstrap_interval(key, np.zeros(5), confidence=90)
     with pytest.raises(ValueError, match=r"values has shape \(1,\)"):
         bootstrap_interval(key, np.zeros(1))
+    for odd in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="all of them are finite"):
+            bootstrap_interval(key, np.array([1.0, odd]))
     with pytest.raises(ValueError, match=r"resamples=2\.5"):
         bootstrap_interval(key, np.zeros(5), resamples=2.5)  # type: ignore[arg-type]
     assert bootstrap_interval(3, np.arange(5.0)) == bootstrap_interval(jax.random.key(3), np.arange(5.0))

@@ -21,7 +21,8 @@ def bootstrap_interval(
     values matter: one that is 0 but for a share of 0.003 is 0 in a fifth of all samples of 512, and so is the interval,
     whatever the confidence. Computed in JAX, in the precision of `values` that JAX allows.
 
-    Raises `ValueError` for fewer than two values, a confidence outside (0, 1) or less than two resamples.
+    Raises `ValueError` for fewer than two values, one that is not finite, a confidence outside (0, 1) or less than two
+    resamples.
 
     >>> low, high = bootstrap_interval(jax.random.key(0), np.arange(100.0))
     >>> 44 < low < 46 and 53 < high < 55
@@ -29,6 +30,8 @@ def bootstrap_interval(
     """
     if np.ndim(values) != 1 or len(values) < 2:
         raise ValueError(f"values has shape {np.shape(values)}: an interval needs a list [N] of at least two numbers.")
+    if not np.all(np.isfinite(values)):
+        raise ValueError("values: a mean has an interval where all of them are finite numbers.")
     if not is_positive(confidence) or confidence >= 1:
         raise ValueError(f"confidence={confidence}: must lie between 0 and 1, for example 0.9.")
     if not is_whole(resamples, 2):
