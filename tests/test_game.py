@@ -141,6 +141,13 @@ def test_a_tabular_policy_evaluates_and_samples():
     np.testing.assert_allclose(np.mean(draws, axis=1), [0.8, 0.0, 0.8], atol=0.02)
 
 
+def test_a_probability_that_is_undefined_does_not_become_certainty():
+    policy = Tabular.from_probs([0.5, np.nan])
+    assert np.isnan(policy.probs()).all()
+    game = nashpo.Game.from_table([[0.5, 0.9], [0.1, 0.5]], beta=0.1)
+    assert np.isnan(nashpo.duality_gap(game, policy))
+
+
 def test_an_oracle_is_checked_when_a_game_is_made_of_it():
     embeddings = np.ones((1, 3, 2))
     embeddings[0, 1, 0] = np.nan

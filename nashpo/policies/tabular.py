@@ -34,11 +34,11 @@ class Tabular:
 
     @classmethod
     def from_probs(cls, probs: Array) -> "Tabular":
-        """The policy with the given probabilities, `[A]` or `[X, A]`."""
+        """The policy with the given probabilities, `[A]` or `[X, A]`; NaN stays NaN."""
         probs = probs if isinstance(probs, jax.Array) else np.asarray(probs, dtype=float)
         xp = namespace(probs)
-        log = xp.log(xp.where(probs > 0, probs, 1.0))
-        return cls(xp.atleast_2d(xp.where(probs > 0, log, LOG_ZERO)))
+        log = xp.log(xp.where(probs <= 0, 1.0, probs))
+        return cls(xp.atleast_2d(xp.where(probs <= 0, LOG_ZERO, log)))
 
     def log_probs(self) -> Array:
         """Normalised log-probabilities, `[X, A]`."""
