@@ -75,7 +75,8 @@ class TensorGame:
         values = values.astype(float)
         axes = [values.reshape([-1 if axis == player else 1 for axis in range(players)]) for player in range(players)]
         with np.errstate(over="ignore"):  # rewards so far apart that the difference is infinite: a share of zero
-            return cls.from_tensor(1.0 / sum(np.exp(other - axes[0]) for other in axes), beta, reference)
+            against = sum((np.exp(other - axes[0]) for other in axes), np.zeros(()))
+        return cls.from_tensor(1.0 / against, beta, reference)
 
     @property
     def shape(self) -> tuple[int, int, int]:
