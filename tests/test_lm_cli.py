@@ -411,6 +411,7 @@ MISTAKES = {
     "train WORLD": "is a folder; give a TOML file, or the config.json of a run.",
     "train RUN --step 3": "lm train has no option --step; did you mean '--steps'?",
     "train RUN --set x=3": "--set x: name a key of a table",
+    "train RUN --set model.lora.rank=8": "--set model.lora: single keys of it cannot be changed; write all of it",
     "sample nope PROMPTS": "nope: is not a folder",
     "sample MODEL nope.jsonl": "nope.jsonl: cannot be read (No such file or directory).",
     "sample MODEL PROMPTS --mix other": "--mix 'other': write CHECKPOINT=WEIGHT",

@@ -109,6 +109,12 @@ def _changes(options: SimpleNamespace) -> dict[str, dict[str, Any]]:
         for name, table in changes.items():
             if not isinstance(table, dict):
                 raise ValueError(f"--set {name}: name a key of a table, for example learner.responses = 8.")
+            inner = next((key for key, value in table.items() if isinstance(value, dict)), None)
+            if inner is not None and "{" not in options.set:
+                raise ValueError(
+                    f"--set {name}.{inner}: single keys of it cannot be changed; write all of it, "
+                    f"{name}.{inner} = {{...}}."
+                )
     folder = None if options.folder is None else os.path.abspath(options.folder)
     given = {
         ("run", "steps"): options.steps,
