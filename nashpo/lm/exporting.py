@@ -52,6 +52,17 @@ def export(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLik
     return Path(folder)
 
 
+def unfit(how: str, adapter: bool) -> str:
+    """Why a policy, with an adapter or without, cannot be written in this way; nothing where it can.
+
+    >>> unfit("full", adapter=True), unfit("merged", adapter=True)
+    ('an adapter is trained; take "adapter" or "merged"', '')
+    """
+    if adapter and how == "full":
+        return 'an adapter is trained; take "adapter" or "merged"'
+    return "" if adapter or how in ("full", "auto", "none") else 'all weights are trained; take "full"'
+
+
 def _whole(policy: Any, how: How) -> Any:
     """The policy with what is written of it in NumPy."""
     if hasattr(policy, "members") or how in ("merged", "full"):
@@ -66,10 +77,9 @@ def _write(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLik
     adapter = bool(policy.base)
     if how == "auto":
         how = "adapter" if adapter else "full"
-    if adapter and how == "full":
-        raise ValueError(f'{folder}: the policy is an adapter over frozen weights; export "adapter" or "merged".')
-    if not adapter and how != "full":
-        raise ValueError(f'{folder}: the policy has no adapter; export "full".')
+    reason = unfit(how, adapter)
+    if reason:
+        raise ValueError(f'{folder}: cannot be written as "{how}", for {reason}.')
     if how == "adapter":
         if not policy.params:
             raise ValueError(f'{folder}: the adapter is switched off, and there is nothing to write; export "merged".')

@@ -51,6 +51,16 @@ def positive(value: Any) -> float:
     return _bounded(value, lambda x: x > 0, "a number above 0")
 
 
+def positive_up_to_one(value: Any) -> float:
+    """A number above zero, at most 1."""
+    return _bounded(value, lambda x: 0 < x <= 1, "a number above 0 and at most 1")
+
+
+def inside_one(value: Any) -> float:
+    """A number above zero and below 1."""
+    return _bounded(value, lambda x: 0 < x < 1, "a number above 0 and below 1")
+
+
 def one_of(*words: str) -> Callable[[Any], str]:
     """One of the words."""
 

@@ -217,7 +217,7 @@ def _learns(s: _Policy) -> None:
 
 def _replaced(s: _Policy) -> None:
     """What is trained can be taken out and put in."""
-    if not (hasattr(s.policy, "params") and hasattr(s.policy, "with_params")):
+    if not _trains(s.policy):
         return
     remedy = "return a new policy that differs in `params` alone, as dataclasses.replace(self, ...) does"
     with Law(s.name, "with_params gives the policy of other parameters", remedy) as law:
@@ -235,8 +235,8 @@ def _replaced(s: _Policy) -> None:
 
 def _moves(s: _Policy) -> None:
     """Where what is trained moves a little, log-probabilities move as the gradient says."""
-    trains = hasattr(s.policy, "params") and hasattr(s.policy, "with_params")
-    params, build = (s.policy.params, s.policy.with_params) if trains else (s.policy, lambda policy: policy)
+    policy = s.policy
+    params, build = (policy.params, policy.with_params) if _trains(policy) else (policy, lambda policy: policy)
     leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
     weights = jnp.where(s.log_probs > 0.5 * LOG_ZERO, 1 + _wave(s.log_probs), 0.0)
 
@@ -258,6 +258,11 @@ def _moves(s: _Policy) -> None:
             found = sum(jnp.sum(slope * way) for slope, way in zip(slopes, ways, strict=True))
             expected = (after(_STEP, ways) - after(-_STEP, ways)) / (2 * _STEP)
             law.close(found, expected, f"the slope {what}", atol=1e-2, rtol=1e-2)
+
+
+def _trains(policy: Any) -> bool:
+    """Whether it says which of its parameters are trained."""
+    return hasattr(policy, "params") and hasattr(policy, "with_params")
 
 
 def _wave(like: Any) -> Any:

@@ -21,6 +21,7 @@ from nashpo.lm.config.schedules import Scheduled
 from nashpo.lm.config.setup import Setup, Silent, resolved_folder
 from nashpo.lm.config.tables import KINDS, Measuring, read_table
 from nashpo.lm.evaluation import Evaluation
+from nashpo.lm.exporting import unfit
 from nashpo.lm.learner import Generated
 from nashpo.lm.oracle import TextOracle
 from nashpo.lm.text import Text
@@ -128,10 +129,9 @@ def _unloaded(document: Document, asked: Asked, text: Text, beta: float) -> Game
 
 def _check_export(document: Document, how: str, adapter: bool) -> None:
     """Refuse now a way in which the policy cannot be written at the end."""
-    if adapter and how == "full":
-        document.wrong(("run", "export"), 'is "full", but an adapter is trained; take "adapter" or "merged".')
-    if not adapter and how in ("adapter", "merged"):
-        document.wrong(("run", "export"), f'is "{how}", but all weights are trained; take "full", or give model.lora.')
+    reason = unfit(how, adapter)
+    if reason:
+        document.wrong(("run", "export"), f'is "{how}", but {reason}{"" if adapter else ", or give model.lora"}.')
 
 
 def _check(document: Document, rule: UpdateRule, learner: Generated, game: Game) -> None:

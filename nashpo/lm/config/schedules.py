@@ -28,8 +28,8 @@ class Scheduled:
     settings: tuple[tuple[str, Any], ...]
 
     def __hash__(self) -> int:
-        """Of its words, for settings may be tables."""
-        return hash((self.name, str(self.settings)))
+        """Of its names, for settings may be tables, which have none."""
+        return hash((self.name, tuple(key for key, _ in self.settings)))
 
     def __call__(self, count: Any) -> Any:
         """The value at `count`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from nashpo.studies.document import Document
 from nashpo.studies.settings import checked
-from nashpo.studies.values import at_least_zero, listed, one_of, positive, whole
+from nashpo.studies.values import at_least_zero, inside_one, listed, one_of, positive_up_to_one, whole
 
 
 def some_text(value: Any) -> str:
@@ -148,20 +148,6 @@ def _held_out(value: Any) -> Any:
         raise ValueError("how many of the last prompts, or a file of others") from None
 
 
-def _share(value: Any) -> float:
-    found = positive(value)
-    if found > 1:
-        raise ValueError("a number above 0 and at most 1")
-    return found
-
-
-def _inside(value: Any) -> float:
-    found = positive(value)
-    if found >= 1:
-        raise ValueError("a number above 0 and below 1")
-    return found
-
-
 KINDS: dict[str, tuple[type, dict[str, Callable[[Any], Any]]]] = {
     "model": (
         Model,
@@ -191,7 +177,7 @@ KINDS: dict[str, tuple[type, dict[str, Callable[[Any], Any]]]] = {
             "new_tokens": whole(1),
             "temperature": at_least_zero,
             "top_k": whole(1),
-            "top_p": _share,
+            "top_p": positive_up_to_one,
             "stop": texts,
             "batch": whole(1),
         },
@@ -216,7 +202,7 @@ KINDS: dict[str, tuple[type, dict[str, Callable[[Any], Any]]]] = {
             "prompts": whole(4),
             "responses": whole(2),
             "history": whole(1),
-            "confidence": _inside,
+            "confidence": inside_one,
         },
     ),
     "mesh": (Spread, {"fsdp": whole(1), "tensor": whole(1)}),
