@@ -17,10 +17,12 @@ from hypothesis import HealthCheck, settings
 
 if "XLA_FLAGS" not in os.environ:
     # Most of a test's time is compilation, of which XLA needs a fifth with these: an older code generator, nothing that
-    # LLVM can leave out, and a program in one part, for other tests keep the other cores busy. XLA ends a program that
-    # gives it a flag it does not know, so another one asks first.
+    # LLVM can leave out, and a program in one part, for other tests keep the other cores busy. Tests that compute as
+    # much as they compile are quicker at level 1. XLA ends a program that gives it a flag it does not know, so another
+    # one asks first.
+    level = os.environ.get("NASHPO_TESTS_OPTIMIZATION", "0")
     flags = os.environ | {
-        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
+        "XLA_FLAGS": f"--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level={level} "
         "--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1"
     }
     asked = subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=flags, capture_output=True)
