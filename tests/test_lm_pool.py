@@ -106,8 +106,10 @@ def test_room_for_one_is_no_average(policies):
 def test_a_mixture_is_replaced_by_one_that_is_complete_and_kept_if_there_is_none(policies, tmp_path):
     source = save(tmp_path / "source", DECODER, policies[0].base)
     folder = export(pooled(policies[:3]), tmp_path / "trained", source)
-    with pytest.raises(ValueError, match='export "adapter" or "merged"'):
+    with pytest.raises(ValueError, match=r'trained: cannot be written as "full", .* take "adapter" or "merged"'):
         export(pooled(policies[:2]), folder, source, "full")
+    with pytest.raises(ValueError, match=r'other: cannot be written as "lora", for an adapter is trained'):
+        export(policies[0], tmp_path / "other", source, "lora")
     assert len(json.loads((folder / "mixture.json").read_text())["weights"]) == 3
     assert len(list(folder.glob("policy*/adapter_model.safetensors"))) == 3
     export(pooled(policies[:2]), folder, source)

@@ -43,6 +43,9 @@ def export(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLik
     ...     sorted(os.listdir(export(model, Path(room, "trained"), source)))
     ['config.json', 'model.safetensors']
     """
+    reason = unfit(how, adapter=bool(getattr(policy, "frame", policy).base))
+    if reason:
+        raise ValueError(f'{folder}: cannot be written as "{how}", for {reason}.')
     if jax.process_count() == 1:
         return _write(policy, folder, source, how)
     whole = _whole(policy, how)
@@ -58,9 +61,11 @@ def unfit(how: str, adapter: bool) -> str:
     >>> unfit("full", adapter=True), unfit("merged", adapter=True)
     ('an adapter is trained; take "adapter" or "merged"', '')
     """
-    if adapter and how == "full":
-        return 'an adapter is trained; take "adapter" or "merged"'
-    return "" if adapter or how in ("full", "auto", "none") else 'all weights are trained; take "full"'
+    ways = ("adapter", "merged") if adapter else ("full",)
+    if how in (*ways, "auto", "none"):
+        return ""
+    trained = "an adapter is" if adapter else "all weights are"
+    return f"{trained} trained; take " + " or ".join(f'"{way}"' for way in ways)
 
 
 def _whole(policy: Any, how: How) -> Any:
@@ -74,13 +79,7 @@ def _write(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLik
     """`export` by one process."""
     if hasattr(policy, "members"):
         return _write_mixture(policy, folder, source, how)
-    adapter = bool(policy.base)
-    if how == "auto":
-        how = "adapter" if adapter else "full"
-    reason = unfit(how, adapter)
-    if reason:
-        raise ValueError(f'{folder}: cannot be written as "{how}", for {reason}.')
-    if how == "adapter":
+    if how == "adapter" or (how == "auto" and policy.base):
         if not policy.params:
             raise ValueError(f'{folder}: the adapter is switched off, and there is nothing to write; export "merged".')
         return save_adapter(folder, policy.decoder, policy.lora, policy.params, base=Path(source).resolve())
