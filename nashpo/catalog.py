@@ -6,12 +6,13 @@ constructors); `package.module:name` needs no entry point. nashpo itself knows n
 
 import ast
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
+
+from nashpo.importing import imported
 
 if TYPE_CHECKING:
     from nashpo.game import Game
@@ -30,9 +31,11 @@ def find_game(name: str) -> Constructor:
     >>> find_game("nashpo_games:rock_paper_scissors").__name__
     'rock_paper_scissors'
     """
-    module_name, colon, function = name.partition(":")
-    if colon:
-        return _from_module(module_name, function, name)
+    if ":" in name:
+        constructor = imported(name, "the game")
+        if not callable(constructor):
+            raise ValueError(f"the game {name!r} is no function that makes one.")
+        return cast("Constructor", constructor)
     names: list[str] = []
     for module in _modules():
         names += module.__all__
@@ -130,21 +133,6 @@ def _modules() -> list[ModuleType]:
     """The modules behind the entry points, in the order of their names."""
     found = {point.value: point for point in entry_points(group=GROUP)}
     return [found[value].load() for value in sorted(found)]
-
-
-def _from_module(module_name: str, function: str, spec: str) -> Constructor:
-    """The function of `package.module:name`."""
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(f"{spec!r}: cannot import {module_name!r} ({error}).") from None
-    constructor = getattr(module, function, None)
-    if not callable(constructor):
-        public = [name for name in dir(module) if not name.startswith("_")]
-        near = difflib.get_close_matches(function, public, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise ValueError(f"{spec!r}: the module {module_name} has no function {function!r}{hint}")
-    return cast("Constructor", constructor)
 
 
 def _value(text: str, parameter: inspect.Parameter, spec: str) -> Any:

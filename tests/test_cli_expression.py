@@ -3,9 +3,10 @@
 import pytest
 
 import nashpo
-from nashpo.cli.algorithms import find_solver, make_solver, names
+from nashpo.cli.algorithms import make_solver
 from nashpo.cli.expression import build, parse
 from nashpo.solvers import APO, EGPO, INPO, MNPO, SPPO, NashMD
+from nashpo.solvers.named import find_solver, names
 from nashpo.stage import Harmonic
 
 GAME = nashpo.Game.from_table([[0.5, 0.9, 0.1], [0.1, 0.5, 0.9], [0.9, 0.1, 0.5]], beta=0.1)

@@ -109,7 +109,7 @@ MISTAKES = {
     ("games", CYCLE + "n = []"): r"line 13: games.other.n is \[\], but must be a list of at least one value",
     ("games", CYCLE + "n = 2.5"): r"line 11: games.other: .*n must be a whole number",
     ("games", CYCLE + "n = {geomspace = [3, 5]}"): r"must be geomspace = \[first, last, count\]",
-    ("games", "[games.b]\ngame = 'nashpo_games:n_cycel'"): r"games.b.game: .*did you mean n_cycle\?",
+    ("games", "[games.b]\ngame = 'nashpo_games:n_cycel'"): r"games.b.game: .*did you mean 'n_cycle'\?",
     ("games", "[games.b]\ngenerator = 'nashpo_games:n_cycle'"): r"games.b.generator takes no seed",
     ("games", "[games.b]\ngenerator = 'nashpo_games:embedded'"): r"games.b needs seeds",
     ("games", "[games.b]\ntables = 'no/*.csv'"): r"line 12: games.b.tables: there is no file 'no/\*.csv' in /",

@@ -141,6 +141,19 @@ def test_a_tabular_policy_evaluates_and_samples():
     np.testing.assert_allclose(np.mean(draws, axis=1), [0.8, 0.0, 0.8], atol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("probs", "sentence"),
+    [
+        ([1.2, -0.2], r"probs\[1\] = -0.2 is not a probability"),
+        ([[0.5, 0.5], [0.5, 0.6]], "probs sums to 1.1 in row 1, but must sum to 1: divide it by its sum"),
+        ([np.inf, 0.0], r"probs\[0\] = inf is not a probability"),
+    ],
+)
+def test_what_is_no_distribution_becomes_no_policy(probs, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Tabular.from_probs(probs)
+
+
 def test_a_probability_that_is_undefined_does_not_become_certainty():
     policy = Tabular.from_probs([0.5, np.nan])
     assert np.isnan(policy.probs()).all()

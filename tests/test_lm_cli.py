@@ -230,6 +230,14 @@ def test_other_keys_are_set_from_the_command_line(world, run):
     code, out, _ = run("train", world / "run.toml", "--dry-run", "--set", keys, "--learning-rate", 0.1)
     assert code == 0 and "LoRA of rank 2" in out
     assert run("train", world / "run.toml", "--dry-run", "--set", "learner.respones = 3")[0] == 2
+    code, _, err = run("train", world / "run.toml", "--dry-run", "--set", 'learner.responses = 3; run.folder = "a;b')
+    assert code == 2 and "is not valid TOML" in err
+
+
+def test_a_mesh_of_more_devices_than_there_are_says_where_it_is_written(world, run):
+    code, _, err = run("train", world / "run.toml", "--steps", 1, "--folder", "spread", "--set", "mesh.fsdp = 1000")
+    assert code == 2 and "run.toml: mesh: fsdp=1000 x tensor=1 is a mesh of 1000 devices" in " ".join(err.split())
+    assert not (world / "spread").exists()
 
 
 def test_sampled_answers_do_not_depend_on_batches(world, run):

@@ -132,6 +132,7 @@ def test_gemma_layers_differ_in_rope_and_window():
         ({"model_type": "gemma", "use_bidirectional_attention": True}, "only look back"),
         ({"model_type": "qwen2", "layer_types": [FULL]}, "layer_types has 1 entries for num_hidden_layers=4"),
         ({"model_type": "qwen2", "layer_types": [FULL] * 3 + ["chunked"]}, "layer_types holds 'chunked'"),
+        ({"model_type": "mistral", "sliding_window": 0}, "sliding_window is 0, but must be a whole number of tokens"),
     ],
 )
 def test_configurations_that_are_not_understood_are_refused(config, message):

@@ -109,7 +109,7 @@ class TestFunction:
         [
             ("wins", "write package.module:name"),
             (f"{__name__}:win", "has no 'win'; did you mean 'wins'?"),
-            ("no_such_module:wins", "cannot import 'no_such_module'"),
+            ("no_such_module:wins", "module 'no_such_module' cannot be imported"),
             (f"{__name__}:PROMPT", "is no function"),
             (3, "the judge 3 is no function: give one that can be called"),
         ],

@@ -93,6 +93,8 @@ WRONG = {
     '{"prompt": 3}': "line 2: the prompt is a int, but must be a text or a list of messages",
     '{"prompt": "red"': "line 2 is not valid JSON",
     "[1": "line 2 is not valid JSON",
+    '["red", "blue"]': "line 2 is a list, but not of messages with a role: write one prompt a row",
+    '[{"prompt": "red"}, {"prompt": "blue"}]': "line 2 is a list, but not of messages with a role",
     '{"prompt": ["red"]}': "line 2: message 0 is a str",
     '{"prompt": [{"role": "user"}]}': "line 2: message 0 has no content that is a text",
     '{"prompt": [{"content": "red"}]}': "line 2: message 0 has no role that is a text",

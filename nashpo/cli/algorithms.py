@@ -5,35 +5,10 @@ from typing import Any
 
 import numpy as np
 
-import nashpo.solvers
-from nashpo.cli.expression import build, imported, parse
+from nashpo.cli.expression import build, parse
 from nashpo.game import Game
 from nashpo.metrics import payoff_bound
-from nashpo.nearest import nearest
-from nashpo.stage import Harmonic
-
-
-def names() -> list[str]:
-    """The solvers of the package, sorted."""
-    objects = {name: getattr(nashpo.solvers, name) for name in nashpo.solvers.__all__}
-    return sorted((n for n, o in objects.items() if hasattr(o, "stages") or hasattr(o, "step")), key=str.lower)
-
-
-def find_solver(name: str) -> Any:
-    """The class of a solver, in any case, or the object at `package.module:name`.
-
-    Raises `ValueError` with the nearest name.
-
-    >>> find_solver("nashmd").__name__
-    'NashMD'
-    """
-    if ":" in name:
-        return imported(name, "solver")
-    known = {n.lower(): getattr(nashpo.solvers, n) for n in names()} | {"harmonic": Harmonic}
-    plain = name.lower().replace("_", "")
-    if plain not in known:
-        raise ValueError(f"there is no solver {name!r}{nearest(name, [n.lower() for n in names()])}")
-    return known[plain]
+from nashpo.solvers.named import find_solver
 
 
 def make_solver(spec: str, game: Game, eta: float | None, steps: int) -> Any:

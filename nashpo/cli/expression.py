@@ -6,7 +6,6 @@ the constructor's signature.
 """
 
 import ast
-import importlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -86,20 +85,6 @@ def build(written: Written, find: Callable[[str], Any], what: str, defaults: Map
         if parameter.default is parameter.empty and key not in settings:
             raise ValueError(f"{label} needs {key}: write {written.name}:{key}=...")
     return maker(**settings)
-
-
-def imported(path: str, what: str) -> Any:
-    """The object at `package.module:name`.
-
-    Raises `ValueError` if there is no such module or name.
-    """
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise ValueError(f"{what} {path!r}: module {module!r} cannot be imported ({error}).") from None
-    except AttributeError:
-        raise ValueError(f"{what} {path!r}: module {module!r} has no {name!r}.") from None
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """`nashpo lm train`: a run of a language model, resumable, and the directory that comes out of it."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,7 +104,7 @@ def _changes(options: SimpleNamespace) -> dict[str, dict[str, Any]]:
         import tomllib
 
         try:
-            changes = tomllib.loads(options.set.replace(";", "\n"))
+            changes = tomllib.loads(_lines(options.set))
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"--set {options.set!r}: is not valid TOML ({error}).") from None
         for name, table in changes.items():
@@ -128,6 +129,15 @@ def _changes(options: SimpleNamespace) -> dict[str, dict[str, Any]]:
         if value is not None:
             changes.setdefault(table, {})[key] = value
     return changes
+
+
+def _lines(text: str) -> str:
+    r"""Semicolons outside quotes begin lines of their own.
+
+    >>> _lines("learner.responses = 8; judge.template = 'a; b'")
+    "learner.responses = 8\n judge.template = 'a; b'"
+    """
+    return re.sub(r"""("(?:\\.|[^"\\])*"|'[^']*')|;""", lambda found: found[1] or "\n", text)
 
 
 def _heading(screen: "Screen", setup: "Setup") -> None:

@@ -187,8 +187,8 @@ def _heatmaps(data: "xarray.Dataset") -> "Figure":
 
 def _proven(description: str) -> Any:
     """The update rule that a sweep describes, with any step size, or None if it cannot be made again."""
-    from nashpo.cli.algorithms import find_solver
     from nashpo.cli.expression import build, parse
+    from nashpo.solvers.named import find_solver
 
     plain = re.sub(r"\beta=[Aa]rray\(.*?\]?(, dtype=\w+)?\)", "eta=1.0", description, count=1, flags=re.DOTALL)
     try:

@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> int:
     options = COMMAND.read(arguments)
     if options is None:
         return OK
-    from nashpo.cli.algorithms import find_solver, names
+    from nashpo.solvers.named import find_solver, names
 
     solvers = []
     for name in names():

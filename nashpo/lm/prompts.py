@@ -194,6 +194,8 @@ made for; drop or truncate prompts of more than 2 tokens, or take fewer new toke
 
 def _prompt(row: Any, key: str, where: str) -> Prompt:
     """The prompt of one row, which may be the prompt itself."""
+    if isinstance(row, list) and row and not (isinstance(row[0], Mapping) and "role" in row[0]):
+        raise ValueError(f"{where} is a list, but not of messages with a role: write one prompt a row.")
     if not isinstance(row, Mapping):
         return as_prompt(row, where)
     if row.get(key) is None and row.get("messages") is not None:

@@ -13,6 +13,7 @@ from nashpo.policies.base import EnumerablePolicy, Policy
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
+from nashpo.validation.distributions import validate_distribution
 from nashpo.validation.items import check_labels
 from nashpo.validation.wording import numeric
 
@@ -34,8 +35,14 @@ class Tabular:
 
     @classmethod
     def from_probs(cls, probs: Array) -> "Tabular":
-        """The policy with the given probabilities, `[A]` or `[X, A]`; NaN stays NaN."""
-        probs = probs if isinstance(probs, jax.Array) else np.asarray(probs, dtype=float)
+        """The policy with the given probabilities, `[A]` or `[X, A]`; NaN stays NaN.
+
+        Raises `ValueError` for a negative entry and a sum other than 1, except in arrays of JAX, which are not read.
+        """
+        if not isinstance(probs, jax.Array):
+            probs = np.asarray(probs, dtype=float)
+            if not np.isnan(probs).any():
+                probs = validate_distribution(probs, "probs", probs.shape, allow_zero=True)
         xp = namespace(probs)
         log = xp.log(xp.where(probs <= 0, 1.0, probs))
         return cls(xp.atleast_2d(xp.where(probs <= 0, LOG_ZERO, log)))

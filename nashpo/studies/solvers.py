@@ -1,6 +1,5 @@
 """The tables `[solvers.NAME]`: algorithms, and grids over their settings."""
 
-import importlib
 import inspect
 import itertools
 import typing
@@ -9,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-import nashpo.solvers
-from nashpo.nearest import nearest
 from nashpo.signature import annotations, choices
-from nashpo.stage import Harmonic
+from nashpo.solvers.named import find_solver
 from nashpo.studies.document import Document
 from nashpo.studies.values import SPACED, listed, misfit, number, positive, several, spaced
 
@@ -69,31 +66,12 @@ def read_solver(document: Document, place: tuple[str, ...], entry: Mapping[str, 
     return solver
 
 
-def find_solver(name: str) -> Any:
-    """The class of an algorithm by its name in any case, or what stands at `package.module:name`.
-
-    Raises `ValueError` with the nearest name.
-
-    >>> find_solver("nash_md").__name__
-    'NashMD'
-    """
-    module, colon, attribute = name.partition(":")
-    if colon and "=" not in name:
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except ImportError as error:
-            raise ValueError(f"{name!r}: module {module!r} cannot be imported ({error}).") from None
-        except AttributeError:
-            raise ValueError(f"{name!r}: module {module!r} has no {attribute!r}.") from None
-    if colon:
-        raise ValueError(f"{name!r}: settings are keys of their own; write solver = {module!r} and each on a line.")
-    known = {label.lower(): getattr(nashpo.solvers, label) for label in nashpo.solvers.__all__}
-    known = {label: thing for label, thing in known.items() if hasattr(thing, "stages") or hasattr(thing, "step")}
-    known["harmonic"] = Harmonic
-    plain = name.lower().replace("_", "").replace("-", "")
-    if plain not in known:
-        raise ValueError(f"there is no solver {name!r}{nearest(name, known)}")
-    return known[plain]
+def _find(name: str) -> Any:
+    """The algorithm of that name; its settings are keys of their own."""
+    if ":" in name and "=" in name:
+        plain = name.partition(":")[0]
+        raise ValueError(f"{name!r}: settings are keys of their own; write solver = {plain!r} and each on a line.")
+    return find_solver(name)
 
 
 def _alternatives(document: Document, place: tuple[str, ...], entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -119,7 +97,7 @@ class _Maker:
         if not isinstance(name, str):
             self.document.wrong((*self.place, *keys), f"is {name!r}, but must be the name of an algorithm.")
         try:
-            return find_solver(name)
+            return _find(name)
         except ValueError as error:
             self.document.wrong((*self.place, *keys), f": {error}")
 
@@ -164,7 +142,7 @@ class _Maker:
             return tuple(self.value(one, float, keys, shared) for one in entries)
         if isinstance(value, str) and kind is not float:
             try:
-                find_solver(value)
+                _find(value)
             except ValueError as error:
                 self.document.wrong((*self.place, *keys), f"is {value!r}, which is no number, and {error}")
             return self.make({"solver": value}, shared, keys)

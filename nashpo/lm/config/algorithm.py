@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nashpo.lm.config.schedules import Scheduled, ScheduledStep, read_number
+from nashpo.solvers.named import find_solver
 from nashpo.stage import UpdateRule
 from nashpo.studies.document import Document
-from nashpo.studies.solvers import find_solver, read_solver
+from nashpo.studies.solvers import read_solver
 from nashpo.studies.values import at_least_zero, positive, up_to_one
 
 BETA = 0.1

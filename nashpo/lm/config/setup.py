@@ -88,7 +88,10 @@ class Setup:
     @functools.cached_property
     def placing(self) -> Any:
         """Where parameters go as they are loaded; None for the first device."""
-        return placing(self.tables["mesh"])
+        try:
+            return placing(self.tables["mesh"])
+        except ValueError as error:
+            self.document.wrong(("mesh",), f": {error}")
 
     @functools.cached_property
     def judge(self) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from nashpo.lm.decoder import Decoder
 from nashpo.lm.files.families import ACTIVATIONS, COMMON, FAMILIES, FULL, SLIDING, Family
 from nashpo.lm.files.ropes import read_ropes, write_ropes
+from nashpo.validation.numbers import is_whole
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
@@ -189,7 +190,10 @@ def _layer_kinds(kind: str, full: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _window(full: Mapping[str, Any]) -> int | None:
     """The window of the sliding layers."""
-    return full["sliding_window"] if full.get("use_sliding_window", True) else None
+    window = full["sliding_window"] if full.get("use_sliding_window", True) else None
+    if window is not None and not is_whole(window, 1):
+        raise ValueError(f"sliding_window is {window!r}, but must be a whole number of tokens, at least 1, or null.")
+    return window
 
 
 def _activation(kind: str, family: Family, full: Mapping[str, Any]) -> str:

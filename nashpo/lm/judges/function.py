@@ -1,15 +1,14 @@
 """Python functions as judges."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from nashpo.importing import imported
 from nashpo.lm.judges.base import JudgeError, checked, identity_of, numbers, same_length
 from nashpo.lm.judges.scored import Scored
 from nashpo.lm.text import Prompt
-from nashpo.nearest import nearest
 
 
 class Function:
@@ -95,19 +94,10 @@ def found(function: Callable[..., Any] | str) -> Callable[..., Any]:
     >>> found("os.path:basename")("a/b")
     'b'
     """
-    if isinstance(function, str):
-        home, colon, name = function.partition(":")
-        if not (home and colon and name):
-            raise ValueError(f"the judge {function!r} cannot be found: write package.module:name.")
-        try:
-            module = importlib.import_module(home)
-        except ImportError as error:
-            raise ValueError(f"the judge {function!r}: cannot import {home!r} ({error}).") from None
-        if not hasattr(module, name):
-            tail = nearest(name, [word for word in vars(module) if not word.startswith("_")])
-            raise ValueError(f"the judge {function!r}: the module {home} has no {name!r}{tail}")
-        return found(getattr(module, name)) if not isinstance(getattr(module, name), str) else _not_callable(function)
-    return function if callable(function) else _not_callable(function)
+    named = imported(function, "the judge") if isinstance(function, str) else function
+    if not callable(named):
+        raise ValueError(f"the judge {function!r} is no function: give one that can be called.")
+    return named
 
 
 def positive(value: float, name: str) -> float:
@@ -118,10 +108,6 @@ def positive(value: float, name: str) -> float:
     if not (isinstance(value, int | float) and np.isfinite(value) and value > 0):
         raise ValueError(f"{name}={value!r}: must be a positive finite number.")
     return float(value)
-
-
-def _not_callable(function: Any) -> Callable[..., Any]:
-    raise ValueError(f"the judge {function!r} is no function: give one that can be called.")
 
 
 def _called(function: Callable[..., Any], name: str, *columns: list[Any]) -> Any:
