@@ -237,6 +237,19 @@ def test_constant_nash_md_has_a_biased_limit_and_a_decaying_step_has_not():
     assert np.all(gap(P, decaying, log_ref, beta) < np.minimum(1e-6, plateau / 20))
 
 
+@pytest.mark.parametrize(
+    ("P", "reference"),
+    [
+        (ROCK_PAPER_SCISSORS, [1 / 3, 1 / 3, 1 / 3]),
+        (0.5 + np.subtract.outer([0.0, 0.1, 0.3], [0.0, 0.1, 0.3]), [0.5, 0.3, 0.2]),
+    ],
+    ids=["the reference is the equilibrium", "the opponent makes no difference"],
+)
+def test_where_constant_nash_md_has_no_bias(P, reference):
+    found = nashpo.solve(nashpo.Game.from_table(P, beta=0.1, reference=np.array(reference)), NashMD(0.5), steps=1000)
+    assert found.trace["duality_gap"][-1] < 1e-15
+
+
 def test_magnets_are_a_proximal_point_method():
     """Each stretch is long enough to solve its own game; the magnets are the iterates at its end."""
     P, log_ref = random_games(8)

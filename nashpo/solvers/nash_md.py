@@ -25,7 +25,8 @@ class NashMD(UpdateRule):
     steps from the reference.
 
     A constant step does not converge to the equilibrium: its limit is `now = BR(opponent)`, where the opponent, not
-    the policy, is an equilibrium, that of the game with KL weight `beta / (1 - mix)`. The gap levels off above zero.
+    the policy, is an equilibrium, that of the game with KL weight `beta / (1 - mix)`. The gap levels off above zero,
+    but where the reference is the equilibrium already or the best response is the same to every opponent.
     A `mix` that is given keeps this limit however small the step, so only `mix=None` gains from a decaying one. IPO-MD
     and Nash-MD-PG with the same mixture have the same limit. The simulations of Zhou, Fazel, Du (2025,
     arXiv:2503.08942) run `mix = eta beta / 2`.
