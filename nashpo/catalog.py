@@ -5,7 +5,6 @@ constructors); `package.module:name` needs no entry point. nashpo itself knows n
 """
 
 import ast
-import difflib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from nashpo.importing import imported
+from nashpo.nearest import nearest
 
 if TYPE_CHECKING:
     from nashpo.game import Game
@@ -43,9 +43,7 @@ def find_game(name: str) -> Constructor:
             return getattr(module, name)
     if not names:
         raise ValueError(f"{name!r}: no games are installed; name one as package.module:name.")
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known games: {', '.join(names)}."
-    raise ValueError(f"there is no game {name!r}: {hint}")
+    raise ValueError(f"there is no game {name!r}{nearest(name, names)}")
 
 
 def build_game(spec: str, beta: float = 0.0) -> "Game":
@@ -74,9 +72,7 @@ def build_game(spec: str, beta: float = 0.0) -> "Game":
         if key == "beta":
             raise ValueError(f"{spec!r}: beta is no parameter of the table; give it apart (--beta).")
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"parameters: {', '.join(known) or 'none'}."
-            raise ValueError(f"{spec!r}: {name} has no parameter {key!r}; {hint}")
+            raise ValueError(f"{spec!r}: {name} has no parameter {key!r}{nearest(key, known)}")
         if key in arguments:
             raise ValueError(f"{spec!r}: the parameter {key!r} is given twice.")
         arguments[key] = _value(text, signature.parameters[key], spec)

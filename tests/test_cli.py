@@ -87,7 +87,7 @@ MISTAKES = {
     "solve GAME --tol -1e-3": "--tol is '-1e-3', but must be a number that is at least 0",
     "solve GAME more": "solve takes TABLE; 'more' is one too many",
     "solve nope.csv": "nope.csv: no such file",
-    "solve nashpo_games:biased_rsp": "did you mean biased_rps?",
+    "solve nashpo_games:biased_rsp": "did you mean 'biased_rps'?",
     "solve nashpo_games:n_cycle:m=3": "has no parameter 'm'",
     "solve GAME --solver egbo": "there is no solver 'egbo'; did you mean 'egpo'?",
     "solve GAME --solver egpo:etta=1": "solver egpo has no setting 'etta'; did you mean 'eta'?",

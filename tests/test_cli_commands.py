@@ -278,7 +278,7 @@ def test_a_game_by_its_plain_name(capsys, monkeypatch):
 
     monkeypatch.setattr(catalog, "_modules", lambda: [nashpo_games])
     assert run(capsys, "solve", "biased_rps")[1].startswith("biased_rps: 3 items")
-    assert "there is no game 'pokemon_typs': did you mean" in run(capsys, "solve", "pokemon_typs")[2]
+    assert "there is no game 'pokemon_typs'; did you mean" in run(capsys, "solve", "pokemon_typs")[2]
 
 
 def test_the_progress_run_is_the_same_run(capsys):
