@@ -46,6 +46,11 @@ def test_gap_takes_one_result_and_an_axes_and_survives_a_zero(runs):
     drawn(plots.gap(nashpo.solve(uniform, EGPO(eta=1.0), steps=3)))
 
 
+def test_labels_may_be_numbers_and_an_underscore_hides_none(runs):
+    assert texts(drawn(plots.gap(runs, labels=[0.5, "_mine"])).get_legend()) == ["0.5", " _mine"]
+    assert texts(drawn(plots.policies(runs, labels=["_a", "_b"])).get_legend()) == [" _a", " _b"]
+
+
 def test_gap_refuses_what_it_cannot_draw(runs):
     with pytest.raises(ValueError, match="no 'entropy', only duality_gap, probs: run solve with metrics="):
         plots.gap(runs, metric="entropy")

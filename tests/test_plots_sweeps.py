@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from pictures import RPS, close_figures, drawn, texts  # noqa: F401  the fixture runs by itself
 from synthetic import fail, remove, sweep
 
@@ -284,3 +286,19 @@ def test_pictures_of_a_real_sweep():
     assert len(plots.iterations(found, 1e-2, best=True).patches) == 4
     path = plots.beta_path(found, solver="EGPO", kind="lines")
     np.testing.assert_array_equal(path.lines[0].get_xdata(), [0.1, 0.2])
+
+
+def test_names_of_solvers_and_games_are_no_formulas_and_an_underscore_hides_none():
+    names, etas = ["_$1 or $2", "_b"], (0.1, 0.2, 0.4, 0.8, 1.0, 1.5, 2.0)
+    few, many = sweep(solvers=names), sweep(solvers=names, games=[f"{i}" for i in range(7)])
+    for data in (few, many, sweep(solvers=names, etas=etas), sweep(games=names)):
+        ax = drawn(plots.gap(data))
+        assert len(texts(ax.get_legend())) == 2 and not formulas(ax)
+    assert not formulas(drawn(plots.iterations(few, 1e-3))), "names at the bars"
+    assert not formulas(drawn(plots.iterations(sweep(solvers=names[:1], etas=etas), 1e-3))), "the title"
+
+
+def formulas(ax):
+    """The texts of a picture that Matplotlib reads as formulas."""
+    shown = [text.get_text() for text in ax.figure.findobj(Text)]
+    return [text for text in shown if is_math_text(text) and "mathdefault" not in text]

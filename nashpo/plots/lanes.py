@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nashpo.plots.style import cut, labelled, listed
+from nashpo.plots.style import cut, labelled, listed, literal
 from nashpo.results import Result
 from nashpo.solver import Status
 from nashpo.sweeps import Sweep
@@ -140,7 +140,7 @@ def name(where: dict[str, Any]) -> str:
     'EGPO, eta = 0.5'
     """
     words = [f"{dim} = {v:.4g}" if isinstance(v, float) else cut(v, 28) for dim, v in where.items() if v == v]
-    return ", ".join(words)
+    return literal(", ".join(words))
 
 
 def _coordinate(array: "xarray.DataArray", dim: str, index: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nashpo.plots.lanes import Series, quantile, rest_of, values_of
-from nashpo.plots.style import DASHES, colour, cut, dash, ink
+from nashpo.plots.style import DASHES, colour, cut, dash, ink, literal
 
 LEGIBLE = 12
 """Up to this many series are told apart one by one."""
@@ -74,7 +74,7 @@ def _by_number(series: Sequence[Series], dim: str) -> Look:
     scale = LogNorm if values.min() > 0 else Normalize
     number = ScalarMappable(scale(float(values.min()), float(values.max())), shades)
     groups = list(dict.fromkeys(rest_of(s, dim) for s in series))
-    titles = [", ".join(_word(pair) for pair in group) for group in groups]
+    titles = [literal(", ".join(_word(pair) for pair in group)) for group in groups]
     styles, labels = [], []
     for one in series:
         group = groups.index(rest_of(one, dim))
@@ -96,7 +96,7 @@ def _by_name(series: Sequence[Series], dim: str, names: list[Any]) -> Look:
     for one in series:
         index = names.index(one.where[dim])
         many = f" ({counts[names[index]]} settings)" if counts[names[index]] > 1 else ""
-        label = f"{cut(names[index])}{many}"
+        label = literal(f"{cut(names[index])}{many}")
         styles.append(_line(colour(index), dash(index), "_" if label in seen else label, 1.0) | {"alpha": 0.8})
         seen += [] if label in seen else [label]
     return Look(styles, seen)

@@ -87,7 +87,7 @@ def runs_of(results: Any, picture: str) -> list[Result]:
 
 
 def labelled(results: Sequence[Any], labels: Sequence[str] | str | None) -> list[str]:
-    """One label for each; by default the solver that ran.
+    """One label for each; by default the solver that ran. A space keeps Matplotlib from hiding what begins with `_`.
 
     Raises `ValueError` if there are not as many labels as results.
     """
@@ -96,7 +96,7 @@ def labelled(results: Sequence[Any], labels: Sequence[str] | str | None) -> list
         return [short(describe(r.solver)) if isinstance(r, Result) else type(r).__name__.lower() for r in results]
     if len(names) != len(results):
         raise ValueError(f"there are {len(names)} labels for {len(results)} things to draw: give each one.")
-    return list(names)
+    return [" " * str(name).startswith("_") + str(name) for name in names]
 
 
 def short(text: str) -> str:
@@ -118,6 +118,15 @@ def cut(text: str, most: int = 36) -> str:
         return text
     tail = (most - 1) // 3
     return f"{text[: most - 1 - tail].rstrip()}…{text[-tail:]}"
+
+
+def literal(text: str) -> str:
+    r"""The text so that Matplotlib shows it as it is: no formula, and in the legend for all underscores.
+
+    >>> literal("_$5 or $6")
+    ' _\\$5 or \\$6'
+    """
+    return " " * text.startswith("_") + text.replace("$", r"\$")
 
 
 def item_names(game: "Game") -> list[str]:
