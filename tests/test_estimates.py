@@ -215,13 +215,13 @@ def test_bad_input_is_refused(rng):
     ):
         with pytest.raises(ValueError, match=r"a policy has shape \(2, 5\), the game .* = \(2, 4\)"):
             make()
-    with pytest.raises(ValueError, match=r"steps=2\.5: must be at least 0, a whole number"):
+    with pytest.raises(ValueError, match=r"steps=2\.5: must be a whole number, at least 0"):
         trained_lower_bound(game, policy, policy, key=key, steps=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="the pool is empty"):
         pool_lower_bound(game, policy, [], key=key)
     with pytest.raises(ValueError, match="rows=3: half of them choose"):
         pool_lower_bound(game, policy, [policy], key=key, rows=3)
-    with pytest.raises(ValueError, match="responses=1: must be at least 2"):
+    with pytest.raises(ValueError, match="responses=1: must be a whole number, at least 2"):
         trained_lower_bound(game, policy, policy, key=key, responses=1)
     with pytest.raises(ValueError, match=r"learning_rate=-1"):
         trained_lower_bound(game, policy, policy, key=key, learning_rate=-1.0)

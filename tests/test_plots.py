@@ -205,7 +205,7 @@ def test_what_is_no_number_of_things_to_draw_is_refused(runs):
             plots.policies(runs[0], top=top)
         with pytest.raises(ValueError, match=f"^top={top}: name at least one response"):
             plots.beta_path(nashpo.equilibrium_path(RPS, [1.0]), top=top)
-    with pytest.raises(ValueError, match=r"^arrows=-3: must be at least 0"):
+    with pytest.raises(ValueError, match=r"^arrows=-3: must be a whole number, at least 0"):
         plots.tournament(RPS, arrows=-3)
     with pytest.raises(ValueError, match=r"^rows=2\.5: the grid needs at least 2 rows"):
         plots.flow(RPS, EGPO(eta=0.1), rows=2.5)

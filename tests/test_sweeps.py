@@ -313,7 +313,7 @@ def test_numbers_are_single_precision_where_the_tables_are():
         ({"starts": np.full((2, 5), 0.2)}, "for 1 seeds"),
         ({"tol": -1.0}, "tol=-1.0"),
         ({"steps": 2.5}, "steps=2.5"),
-        ({"steps": 2**30 + 1}, "steps=1073741825: must be at most 1073741824"),
+        ({"steps": 2**30 + 1}, "steps=1073741825: must be a whole number, from 0 to 1073741824"),
         ({"memory": 0}, "memory=0"),
         ({"games": {1: game(1), "1": game(2)}}, "two games are called '1'"),
         ({"rules": {1: EGPO(0.1), "1": EGPO(0.2)}}, "two rules are called '1'"),

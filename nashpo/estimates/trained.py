@@ -18,7 +18,7 @@ from nashpo.policies.listed import spoken
 from nashpo.policies.trained import parameters, trained
 from nashpo.preferences.rows import as_key
 from nashpo.typing import Array, Key, Schedule
-from nashpo.validation.numbers import is_whole
+from nashpo.validation.numbers import whole_number
 from nashpo.validation.optimizers import check_optimizer
 
 
@@ -57,8 +57,7 @@ def trained_lower_bound(
     """
     least = {"steps": (steps, 0), "prompts": (prompts, 1), "responses": (responses, 2), "rows": (rows, 2)}
     for name, (count, smallest) in least.items():
-        if not is_whole(count, smallest):
-            raise ValueError(f"{name}={count}: must be at least {smallest}, a whole number.")
+        whole_number(name, count, smallest)
     check_optimizer("trained_lower_bound", optimizer, learning_rate)
     learning, measuring, resampling = jax.random.split(as_key(key), 3)
     rate = jax.tree_util.Partial(learning_rate) if callable(learning_rate) else jnp.asarray(learning_rate)

@@ -12,7 +12,7 @@ from nashpo.learners.samplers import Scene, sample_blend
 from nashpo.oracles.base import VALUE
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
-from nashpo.validation.numbers import check_count
+from nashpo.validation.numbers import whole_number
 
 
 class Gains(Protocol):
@@ -38,7 +38,7 @@ class Fresh:
 
     def __post_init__(self) -> None:
         """At least one sample is needed."""
-        check_count("Fresh(count={})", self.count, 1)
+        whole_number("count", self.count, 1, of="Fresh")
 
     def estimate(self, key: Key, prompts: Array, responses: Any, scene: Scene) -> Array:
         """`[B, K]`."""

@@ -16,7 +16,7 @@ from nashpo.policies.trained import parameters, trained
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Schedule
-from nashpo.validation.numbers import check_count
+from nashpo.validation.numbers import whole_number
 from nashpo.validation.optimizers import check_optimizer
 
 
@@ -59,7 +59,7 @@ class Regression:
         """Refuse settings that cannot be run, and a game whose responses cannot be listed."""
         check_enumerable(game, "Regression", "train from samples, with Sampled")
         check_optimizer("Regression", self.optimizer, self.learning_rate)
-        check_count("Regression(updates={})", self.updates, 1)
+        whole_number("updates", self.updates, 1, of="Regression")
         if self.sampling not in ("uniform", "start", "reference"):
             raise ValueError(
                 f'Regression(sampling={self.sampling!r}): the options are "uniform", "start" and "reference".'

@@ -13,7 +13,7 @@ from nashpo.policies.base import enumerable, listed_shape
 from nashpo.policies.draws import draw
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
-from nashpo.validation.numbers import check_count
+from nashpo.validation.numbers import whole_number
 from nashpo.validation.wording import numeric
 
 _SHORT = 0.01
@@ -55,7 +55,7 @@ more than 1% of the draws; take at least 24 proposals, or a larger beta.
 
     def check(self, learner: Any, game: Game) -> None:
         """Refuse rewards that do not fit, and too few proposals."""
-        check_count("Rejection(proposals={})", self.proposals, 1)
+        whole_number("proposals", self.proposals, 1, of="Rejection")
         shape, rewards = tuple(np.shape(self.rewards)), numeric(self.rewards, None, "rewards")
         if not enumerable(game.reference) or shape != listed_shape(game.reference):
             raise ValueError(f"Rejection(rewards of shape {shape}): give one to each response of each prompt, [X, A].")

@@ -13,7 +13,7 @@ from nashpo.learners.gains import compare_all
 from nashpo.learners.samplers import FromOpponent, FromReference, FromStart, Uniform
 from nashpo.policies.listed import spoken
 from nashpo.stage import Stage
-from nashpo.validation.numbers import check_count
+from nashpo.validation.numbers import whole_number
 
 _SAMPLERS: dict[str, str] = {
     sampler.law: sampler.__name__ for sampler in (FromStart, FromOpponent, FromReference, Uniform)
@@ -97,10 +97,10 @@ any law, such as SquaredGains.
     _check_heuristics(learner)
     fewest = 2 if hasattr(learner.gains, "own") else getattr(learner.loss, "fewest", 2)
     for name, least in (("responses", fewest), ("updates", 1), ("pool", 2)):
-        check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), least)
+        whole_number(name, getattr(learner, name), least, of=_name(learner))
     for name in ("prompts", "minibatch", "microbatch"):
         if getattr(learner, name) is not None:
-            check_count(f"{_name(learner)}({name}={{}})", getattr(learner, name), 1, ", or None for all")
+            whole_number(name, getattr(learner, name), 1, of=_name(learner), otherwise=", or None for all")
     _check_mesh(learner.mesh)
 
 

@@ -12,6 +12,7 @@ from nashpo.lm.duels import strongest
 from nashpo.lm.host import on_host
 from nashpo.lm.judges import JudgeError
 from nashpo.typing import Array, Key
+from nashpo.validation.numbers import whole_number
 
 
 class Rivals(NamedTuple):
@@ -55,8 +56,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         """Numbers that cannot be measured with are refused."""
         for name, least in (("responses", 2), ("history", 1), ("every", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"Evaluation({name}={getattr(self, name)}): must be at least {least}.")
+            whole_number(name, getattr(self, name), least, of="Evaluation")
         if not 0 < self.confidence < 1:
             raise ValueError(f"Evaluation(confidence={self.confidence}): must lie between 0 and 1, for example 0.9.")
 

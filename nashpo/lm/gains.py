@@ -7,7 +7,7 @@ from nashpo.learners.gains import against_fresh
 from nashpo.learners.samplers import Scene
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key
-from nashpo.validation.numbers import check_count
+from nashpo.validation.numbers import whole_number
 
 
 @record
@@ -30,7 +30,7 @@ class EachJudge:
 
     def __post_init__(self) -> None:
         """At least one sample is needed."""
-        check_count("EachJudge(count={})", self.count, 1)
+        whole_number("count", self.count, 1, of="EachJudge")
 
     def check(self, learner: Any, game: Game) -> None:
         """Refuse a judge that is not several."""

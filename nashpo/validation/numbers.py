@@ -46,31 +46,20 @@ def is_whole(value: Any, least: int, most: int | None = None) -> bool:
     return least <= count and (most is None or count <= most)
 
 
-def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """`value` as an int from `least` to `most`.
+def whole_number(
+    name: str, value: Any, least: int, most: int | None = None, *, of: str = "", otherwise: str = ""
+) -> int:
+    """`value` as an int from `least` to `most`; errors say which setting `of` what, and what it may be `otherwise`.
 
-    Raises `ValueError` with a sentence about `name` otherwise.
+    Raises `ValueError` for anything else.
 
-    >>> whole_number("steps", 2.5, 1)
+    >>> whole_number("updates", 2.5, 1, of="Regression")
     Traceback (most recent call last):
         ...
-    ValueError: steps=2.5: must be a whole number.
+    ValueError: Regression(updates=2.5): must be a whole number, at least 1.
     """
     if is_whole(value, least, most):
         return operator.index(value)
-    if not hasattr(value, "__index__") or isinstance(value, bool):
-        raise ValueError(f"{name}={value!r}: must be a whole number.")
-    bound = f"at most {most}" if most is not None and value > most else f"at least {least}"
-    raise ValueError(f"{name}={value}: must be {bound}.")
-
-
-def check_count(setting: str, value: Any, least: int, otherwise: str = "") -> None:
-    """Refuse what is no whole number of at least `least`.
-
-    >>> check_count("Regression(updates={})", 0, 1)
-    Traceback (most recent call last):
-        ...
-    ValueError: Regression(updates=0): must be a whole number, at least 1.
-    """
-    if not is_whole(value, least):
-        raise ValueError(f"{setting.format(value)}: must be a whole number, at least {least}{otherwise}.")
+    setting = f"{of}({name}={value!r})" if of else f"{name}={value!r}"
+    bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{setting}: must be a whole number, {bounds}{otherwise}.")

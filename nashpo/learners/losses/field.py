@@ -18,7 +18,7 @@ from nashpo.learners.losses.mirror import PairLabel
 from nashpo.learners.samplers import FromReference, FromStart
 from nashpo.struct import record, static
 from nashpo.typing import Array, Scalar
-from nashpo.validation.numbers import check_count
+from nashpo.validation.numbers import whole_number
 from nashpo.validation.wording import numeric
 
 _OPPONENT = frozenset({"opponent"})
@@ -183,7 +183,7 @@ class VPO:
         check_coefficient("VPO", "alpha", self.alpha)
         if not np.all(np.abs(numeric(self.sign, None, "VPO: sign")) == 1):
             raise ValueError(f"VPO(sign={self.sign}): must be 1, optimism, or -1, pessimism.")
-        check_count("VPO(count={})", self.count, 1)
+        whole_number("count", self.count, 1, of="VPO")
         if isinstance(self.calibration, type) or not hasattr(self.calibration, "draw"):
             raise ValueError(f"VPO(calibration={self.calibration!r}): give a sampler, for example FromReference().")
 
@@ -231,7 +231,7 @@ class HyPO:
     def check(self, learner: Any, game: Any) -> None:
         """Refuse settings that cannot be."""
         check_coefficient("HyPO", "coefficient", self.coefficient)
-        check_count("HyPO(count={})", self.count, 1)
+        whole_number("count", self.count, 1, of="HyPO")
 
     @property
     def extra(self) -> tuple[Any, int]:

@@ -13,6 +13,7 @@ from nashpo.files import why
 from nashpo.lm.host import agreed
 from nashpo.lm.judges.base import Judge, Questions, checked, digest_of, identity_of, name_of, written
 from nashpo.lm.text import Prompt
+from nashpo.validation.numbers import whole_number
 
 _FILE = "verdicts.sqlite"
 _TOGETHER = 500
@@ -44,9 +45,7 @@ class Cached:
     def __init__(
         self, judge: Judge, folder: str | os.PathLike[str], identity: str | None = None, batch: int = 256
     ) -> None:
-        if batch < 1:
-            raise ValueError(f"batch={batch}: must be at least 1.")
-        self.judge, self.folder, self.batch = judge, Path(folder), batch
+        self.judge, self.folder, self.batch = judge, Path(folder), whole_number("batch", batch, 1)
         self.name = name_of(judge)
         self.hits = self.misses = 0
         self._identity = identity_of(judge) if identity is None else identity
