@@ -47,14 +47,13 @@ def from_dataframe(
     require_choice("format", format, ("auto", "probabilities", "wins", "matches"))
     if not hasattr(frame, "columns"):
         raise ValueError(f"from_dataframe takes a DataFrame, not a {type(frame).__name__}.")
-    counting = {"ties": ties != "half", "missing": missing != "half", "prior": prior != 0.0}
-    scored = {"scale": scale != "probability"}
+    options = {"ties": ties, "missing": missing, "prior": prior, "scale": scale}
     columns = match_columns([str(name) for name in frame.columns])
     if format == "matches" and columns is None:
         found = ", ".join(map(str, frame.columns))
         raise ValueError(f"DataFrame: a match list needs columns left, right and winner (found: {found}).")
     if columns is not None and format in ("auto", "matches"):
-        refuse_options("DataFrame", "a match list", scored)
+        refuse_options("DataFrame", "a match list", options)
         triples = [
             (_text(row[columns[0]]), _text(row[columns[1]]), _text(row[columns[2]]))
             for row in frame.itertuples(index=False, name=None)
@@ -65,10 +64,7 @@ def from_dataframe(
     for line, (name, values) in enumerate(body, start=2):
         rows.append((line, [_text(name), *(repr(v.item() if hasattr(v, "item") else v) for v in values)]))
     wins = format == "wins"
-    if wins:
-        refuse_options("DataFrame", "a table of wins", scored)
-    else:
-        refuse_options("DataFrame", "a table of payoffs", counting, 'pass format="wins" if it counts wins')
+    refuse_options("DataFrame", "a table of wins" if wins else "a table of payoffs", options)
     neutral = 0.5 if scale == "probability" else 0.0
     numbers, items = square(rows, "DataFrame", diagonal=0.0 if wins else neutral)
     if wins:

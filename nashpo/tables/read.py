@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 Format = Literal["auto", "probabilities", "wins", "matches", "npz", "simulations"]
 FORMATS = ("auto", "probabilities", "wins", "matches", "npz", "simulations")
+_DEFAULTS = {"ties": "half", "missing": "half", "prior": 0.0, "draws": None, "scale": "probability"}
+_TAKEN = {
+    "an archive": (),
+    "a file of simulations": (),
+    "a match list": ("ties", "missing", "prior"),
+    "a table of wins": ("ties", "missing", "prior", "draws"),
+    "a table of payoffs": ("scale",),
+}
+"""The options that mean something to each kind of source."""
 
 
 def read_table(
@@ -54,22 +63,21 @@ def read_table(
     """
     require_choice("format", format, FORMATS)
     file = Path(path)
-    counting = {"ties": ties != "half", "missing": missing != "half", "prior": prior != 0.0}
-    drawn, scored = {"draws": draws is not None}, {"scale": scale != "probability"}
+    options = {"ties": ties, "missing": missing, "prior": prior, "draws": draws, "scale": scale}
     if format == "npz" or (format == "auto" and file.suffix == ".npz"):
-        refuse_options(str(path), "an archive", counting | drawn | scored)
+        refuse_options(str(path), "an archive", options)
         return read_archive(file)
     source = str(path)
     text = read_text(file)
     if format == "simulations" or (format == "auto" and is_simulations(text)):
-        refuse_options(source, "a file of simulations", counting | drawn | scored)
+        refuse_options(source, "a file of simulations", options)
         return parse_simulations(text, source)
     rows = csv_rows(text, source)
     if format == "matches" or (format == "auto" and match_columns(rows[0][1]) is not None):
-        refuse_options(source, "a match list", drawn | scored)
+        refuse_options(source, "a match list", options)
         return matches_from_rows(rows, ties, missing, prior, source)
     if format == "wins" or (format == "auto" and file.name.endswith(".wins.csv")):
-        refuse_options(source, "a table of wins", scored)
+        refuse_options(source, "a table of wins", options)
         wins, items = square(rows, source, diagonal=0.0)
         tied = None
         if draws is not None:
@@ -77,13 +85,14 @@ def read_table(
             if names != items:
                 raise ValueError(f"{draws}: has other items than {path}; give both files the same header.")
         return from_wins(wins, items, tied, ties, missing, prior, source)
-    refuse_options(source, "a table of payoffs", counting | drawn, 'pass format="wins" if it counts wins')
+    refuse_options(source, "a table of payoffs", options)
     P, items = square(rows, source, diagonal=0.5 if scale == "probability" else 0.0)
     return PreferenceTable(P, items, scale=scale, source=source)
 
 
-def refuse_options(source: str, kind: str, given: Mapping[str, bool], advice: str = "leave it out") -> None:
-    """Raise for an option that was given and means nothing to what is read."""
-    for name, is_given in given.items():
-        if is_given:
+def refuse_options(source: str, kind: str, options: Mapping[str, object]) -> None:
+    """Raise for an option that is not its default and means nothing to what is read."""
+    for name, value in options.items():
+        if name not in _TAKEN[kind] and value != _DEFAULTS[name]:
+            advice = 'pass format="wins" if it counts wins' if "scale" in _TAKEN[kind] else "leave it out"
             raise ValueError(f"{source}: is read as {kind}, for which {name} means nothing; {advice}.")
