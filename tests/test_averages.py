@@ -5,7 +5,8 @@ import pytest
 from recursions import ROCK_PAPER_SCISSORS, gap, iterate, normalise, path, random_games, win_rates
 
 import nashpo
-from nashpo.solvers import INPO, ONPO, SPO, SPPO, Averaged, RegretMatching
+from nashpo.players import MultiplayerMNPO
+from nashpo.solvers import INPO, ONPO, SPO, SPPO, Averaged, FictitiousPlay, RegretMatching
 from nashpo.stage import StepSizeWarning
 
 STEPS = 60
@@ -90,6 +91,17 @@ def test_on_rock_paper_scissors_the_last_iterate_needs_optimism():
     assert last["optimistic"] < 1e-12 < 0.3 < last["plain"]
     assert average["optimistic"] < 1e-3
     assert average["plain"] < 0.05
+
+
+MEETING = MultiplayerMNPO(eta=0.3, players=2, answer="average")
+
+
+@pytest.mark.parametrize("solver", [SPO(eta=0.3), FictitiousPlay(), MEETING])
+def test_long_averages_add_up_to_one_in_single_precision(solver):
+    game = nashpo.Game.from_table(np.asarray(ROCK_PAPER_SCISSORS, np.float32), beta=np.float32(0.0))
+    for found in (nashpo.solve(game, solver, steps=400_000, every=400_000), nashpo.sweep(game, solver, steps=4)):
+        policy = found.policy.probs() if isinstance(found, nashpo.Result) else found.data["policy"].values
+        assert abs(np.asarray(policy, float).sum() - 1) < 5e-7
 
 
 @pytest.mark.parametrize("rule", [SPO, RegretMatching(), None, "spo"])

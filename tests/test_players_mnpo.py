@@ -7,7 +7,7 @@ import pytest
 
 import nashpo
 from nashpo.oracles import Mixture, Table
-from nashpo.players import HeterogeneousGame, HeterogeneousMNPO, MultiplayerMNPO, gains
+from nashpo.players import HeterogeneousGame, HeterogeneousMNPO, MultiplayerMNPO, PairwiseGame, gains, play
 from nashpo.solvers import INPO, SPO
 
 A = 4
@@ -147,3 +147,13 @@ def test_a_new_step_size_or_start_does_not_compile_again(rng):
 def test_bad_settings_are_refused_before_anything_runs(rng, solver, sentence):
     with pytest.raises(ValueError, match=sentence):
         nashpo.solve(nashpo.Game.from_table(_tables(rng)), solver, steps=3)
+
+
+def test_tables_in_single_precision_stay_in_it(rng):
+    tables = [Table(P) for P in _tables(rng, 3, 1).astype(np.float32)]
+    society = nashpo.Game.from_oracle(Mixture.of(tables), beta=0.1)
+    pair = nashpo.Game.from_oracle(tables[0], beta=0.1)
+    for game, solver in ((pair, MultiplayerMNPO(np.float64(0.3), players=3)), (society, HeterogeneousMNPO(0.3))):
+        assert nashpo.solve(game, solver, steps=3).policy.log_probs().dtype == np.float32
+    for game in (PairwiseGame.among(pair, players=3), HeterogeneousGame.among(society)):
+        assert play(game, eta=0.3, steps=3).average.logits.dtype == np.float32

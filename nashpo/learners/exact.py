@@ -46,7 +46,7 @@ class Exact:
 
     def mean(self, policy: Tabular, like: Array) -> Tabular:
         """A table."""
-        return policy
+        return Tabular(policy.log_probs())
 
     def average(self, average: Tabular, policy: Tabular, count: Array) -> Tabular:
         """The arithmetic mean of `count + 1` policies from the mean of `count` and one more."""

@@ -97,7 +97,7 @@ class Regression:
 
     def mean(self, policy: Any, like: Array) -> Tabular:
         """A table, for the mean of networks is no network."""
-        return tabulate(policy, like)
+        return Tabular(tabulate(policy, like).logits)
 
     def average(self, average: Tabular, policy: Any, count: Array) -> Tabular:
         """The arithmetic mean of `count + 1` policies from the mean of `count` and one more."""

@@ -240,4 +240,5 @@ def annotators(game: Game) -> tuple[EnumerableOracle, ...]:
 
 def _meet(weights: Array, profile: Array) -> Array:
     """Every player's average opponent, `[n, X, A]`."""
-    return namespace(weights, profile).einsum("ij,jxa->ixa", weights, profile)
+    xp = namespace(weights, profile)
+    return xp.einsum("ij,jxa->ixa", xp.asarray(weights, dtype=profile.dtype), profile)

@@ -10,7 +10,7 @@ from nashpo.logspace import log_softmax
 from nashpo.players.gains import log_probs
 from nashpo.players.games import HeterogeneousGame, PairwiseGame, PlayerGame, annotators, meeting_weights
 from nashpo.policies.base import EnumerablePolicy
-from nashpo.policies.tabular import Tabular
+from nashpo.policies.tabular import Tabular, running_mean
 from nashpo.struct import record, static
 from nashpo.typing import Array, Key, Scalar
 
@@ -44,7 +44,8 @@ def mnpo_step(game: PlayerGame, weights: Array, log_profile: Array, payoffs: Arr
     """
     pull = eta * game.beta
     opponents = jnp.einsum("ij,jxa->ixa", jnp.asarray(weights, log_profile.dtype), log_profile)
-    return log_softmax(pull * game.reference.log_probs() + (1 - pull) * opponents + eta * payoffs)
+    new = pull * game.reference.log_probs() + (1 - pull) * opponents + eta * payoffs
+    return log_softmax(new).astype(log_profile.dtype)
 
 
 class _Players:
@@ -77,7 +78,7 @@ class _Players:
             log = jnp.broadcast_to(jnp.asarray(start.log_probs(), dtype), players.shape)
         else:
             log = jnp.asarray(log_probs(players, self.starts), dtype)
-        return ProfileState(_normalised(log), _normalised(_mean(log)), jnp.zeros((), jnp.int32))
+        return ProfileState(_normalised(log), Tabular(_mean(log)), jnp.zeros((), jnp.int32))
 
     def policy(self, state: ProfileState) -> Tabular:
         """The mean of the players: of their last policies, or over all steps too."""
@@ -88,10 +89,8 @@ class _Players:
         return _normalised(_mean(state.profile.log_probs()))
 
     def _advance(self, state: ProfileState, new: Array) -> ProfileState:
-        step = state.step.astype(new.dtype)
-        old = state.average.log_probs() + jnp.log(step)
-        average = jnp.logaddexp(old, _mean(state.profile.log_probs())) - jnp.log1p(step)
-        return ProfileState(_normalised(new), _normalised(average), state.step + 1)
+        average = running_mean(state.average, self.last(state), state.step)
+        return ProfileState(_normalised(new), average, state.step + 1)
 
 
 @record

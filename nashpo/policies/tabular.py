@@ -93,14 +93,17 @@ def tabulate(policy: EnumerablePolicy, like: Array) -> Tabular:
 def running_mean(average: Tabular, policy: Tabular, count: Array) -> Tabular:
     """The arithmetic mean of `count + 1` policies from the mean of `count` and one more, in log space.
 
+    Its logits add up to a total that rounding moves away from one, the same for all responses; so a mean begins as
+    `Tabular(log_probs)`, which is normalised where it is read.
+
     >>> first, second = (Tabular.from_probs(jnp.array(probs)) for probs in ([0.2, 0.8], [0.4, 0.6]))
     >>> [round(p, 3) for p in running_mean(first, second, jnp.ones(())).probs()[0].tolist()]
     [0.3, 0.7]
     """
     log_count = jnp.log(count.astype(policy.logits.dtype))
     log_total = jnp.log1p(count.astype(policy.logits.dtype))
-    old = average.log_probs() + (log_count - log_total)
-    return Tabular(jnp.logaddexp(old, policy.log_probs() - log_total), normalised=True)
+    old = average.logits + (log_count - log_total)
+    return dataclasses.replace(average, logits=jnp.logaddexp(old, policy.log_probs() - log_total))
 
 
 def as_policy(policy: object, items: Sequence[str] | None = None) -> EnumerablePolicy:

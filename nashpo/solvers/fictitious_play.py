@@ -43,7 +43,7 @@ class FictitiousPlay:
     def init(self, game: Game, start: EnumerablePolicy) -> PlayState:
         """The state before the first step: only the start has been played."""
         policy = tabulate(start, jnp.asarray(game.reference.log_probs()))
-        return PlayState(policy, policy, jnp.zeros((), jnp.int32))
+        return PlayState(Tabular(policy.logits), policy, jnp.zeros((), jnp.int32))
 
     def step(self, game: Game, state: PlayState, key: Key) -> tuple[PlayState, dict[str, Array]]:
         """Best respond to the average, and count the play in."""
