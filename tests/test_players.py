@@ -159,6 +159,14 @@ def test_gains_of_the_average_add_up_to_regrets_where_payoffs_add_up_to_a_consta
     assert (abs(difference) < 1e-12) if constant else (abs(difference) > 1e-3)
 
 
+def test_regrets_of_many_steps_are_right_in_single_precision():
+    cycle = np.array([[0.5, 0.9, 0.2], [0.1, 0.5, 0.8], [0.8, 0.2, 0.5]])
+    game = PairwiseGame.among(nashpo.Game.from_table(cycle.astype(np.float32)), 2)
+    result = play(game, eta=0.02, steps=1_000_000)
+    assert result.regret.dtype == np.float32 and np.sum(result.regret) == pytest.approx(3.343e-4, rel=0.01)
+    assert np.sum(gains(game, result.average)) == pytest.approx(3.343e-4, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [

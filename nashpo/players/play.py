@@ -57,14 +57,16 @@ def _play(game: PlayerGame, eta: Array, start: Array, steps: Array) -> Play:
     weights = jnp.asarray(game.weights, start.dtype)
 
     def step(_: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        log, total, payoff, own = carry
+        log, total, lost, regret = carry
         probs = jnp.exp(log)
         g = game.payoffs(probs)
         new = mnpo_step(game, weights, log, g, eta)
-        return new, total + probs, payoff + g, own + jnp.sum(probs * g, axis=-1)
+        # Kahan's sum; regrets stay small by themselves, as the payoffs that they compare do not.
+        term = probs - lost
+        summed = total + term
+        return new, summed, (summed - total) - term, regret + g - jnp.sum(probs * g, axis=-1, keepdims=True)
 
     zeros = jnp.zeros_like(start)
-    log, total, payoff, own = jax.lax.fori_loop(0, steps, step, (start, zeros, zeros, zeros[..., 0]))
-    regret = jnp.sum((jnp.max(payoff, axis=-1) - own) * game.prompts, axis=-1) / steps
+    log, total, _, regret = jax.lax.fori_loop(0, steps, step, (start, zeros, zeros, zeros))
     average = Tabular(jnp.log(total / steps))
-    return Play(Tabular(log, normalised=True), average, regret)
+    return Play(Tabular(log, normalised=True), average, jnp.sum(jnp.max(regret, axis=-1) * game.prompts, -1) / steps)
