@@ -93,6 +93,13 @@ def test_on_rock_paper_scissors_the_last_iterate_needs_optimism():
     assert average["plain"] < 0.05
 
 
+def test_a_long_average_of_regret_matching_keeps_its_bound_in_single_precision():
+    game = nashpo.Game.from_table(np.array([[0.5, 0.9, 0.2], [0.1, 0.5, 0.8], [0.8, 0.2, 0.5]], np.float32))
+    steps = 1_000_000
+    found = nashpo.solve(game, RegretMatching(), steps=steps, every=steps)
+    assert found.trace["duality_gap"][-1] <= 2 * (3 / steps * np.max(found.state.regret) + 1e-6)
+
+
 MEETING = MultiplayerMNPO(eta=0.3, players=2, answer="average")
 
 

@@ -25,6 +25,8 @@ class RegretState:
     """Cumulative regrets, cut at zero."""
     play: Array
     average: Array
+    lost: Array
+    """What rounding has added to the average (Kahan's sum)."""
     step: Array
 
 
@@ -67,7 +69,7 @@ class RegretMatching:
     def init(self, game: Game, start: EnumerablePolicy) -> RegretState:
         """The state before the first step: no regrets, the start is the first play."""
         play = tabulate(start, jnp.asarray(game.reference.log_probs())).probs()
-        return RegretState(jnp.zeros_like(play), play, play, jnp.zeros((), jnp.int32))
+        return RegretState(jnp.zeros_like(play), play, play, jnp.zeros_like(play), jnp.zeros((), jnp.int32))
 
     def step(self, game: Game, state: RegretState, key: Key) -> tuple[RegretState, dict[str, Array]]:
         """Regret the play, count it in, and choose the next."""
@@ -80,8 +82,9 @@ class RegretMatching:
         total = jnp.sum(wanted, axis=-1, keepdims=True)
         play = jnp.where(total > 0, wanted / jnp.where(total > 0, total, 1.0), state.play)
         t = state.step.astype(state.play.dtype) + 1.0
-        average = state.average + (state.play - state.average) * (6.0 * t / ((t + 1.0) * (2.0 * t + 1.0)))
-        return RegretState(regret, play, average, state.step + 1), {}
+        move = (state.play - state.average) * (6.0 * t / ((t + 1.0) * (2.0 * t + 1.0))) - state.lost
+        average = state.average + move
+        return RegretState(regret, play, average, (average - state.average) - move, state.step + 1), {}
 
     def policy(self, state: RegretState) -> Tabular:
         """The weighted average of the plays."""
