@@ -131,7 +131,7 @@ def test_tables_bring_their_own_beta(capsys, tmp_path):
 
 
 def test_verify_accepts_what_solve_wrote_and_refuses_what_is_off(capsys, tmp_path):
-    for name in ("out.json", "out.csv"):
+    for name in ("out.json", "out.csv", "out.nc"):
         run(capsys, "solve", GAME, "--output", name)
         assert run(capsys, "verify", GAME, name)[0] == 0
     (tmp_path / "bad.json").write_text('{"rock": 0.5, "paper": 0.25, "scissors": 0.25}')
@@ -165,7 +165,7 @@ def test_verify_takes_beta_from_the_policy_and_plays_without_penalty(capsys, tmp
     assert document["best_deviation"]["gain"] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("name", ["out.json", "out.csv"])
+@pytest.mark.parametrize("name", ["out.json", "out.csv", "out.nc"])
 def test_verify_takes_the_reference_from_the_policy(capsys, tmp_path, name):
     (tmp_path / "drawn.csv").write_text("item,probability\nrock,0.2\npaper,0.3\nscissors,0.5\n")
     run(capsys, "solve", GAME, "--reference", "drawn.csv", "--output", name)
@@ -219,6 +219,9 @@ def test_several_prompts(capsys, tmp_path):
     code, out, _ = run(capsys, "solve", spec, "--output", "out.csv")
     assert code == 0 and "3 items, 5 prompts" in out and "prompt 3, weight 0.267" in out and "1 more prompts" in out
     assert run(capsys, "verify", spec, "out.csv")[0] == 0
+    nashpo.solve(nashpo_game(0.1), nashpo.solvers.EGPO(eta=1.0), steps=200).save("out.nc")
+    assert run(capsys, "verify", spec, "out.nc", "--tol", 1)[0] == 0, "one row serves every prompt"
+    assert "none.nc: no such file" in run(capsys, "verify", spec, "none.nc")[2]
     (tmp_path / "out.csv").write_text((tmp_path / "out.csv").read_text().replace("\n4,rock", "\n5,rock"))
     assert "prompt is '5', but the game has the prompts 0 to 4" in run(capsys, "verify", spec, "out.csv")[2]
 

@@ -86,14 +86,16 @@ class PolicyFile(NamedTuple):
 def load_policy(path: str, game: Game) -> PolicyFile:
     """The policy of a file, and the beta and the reference that it was computed for where the file says so.
 
-    A CSV has the columns item and probability, and prompt and reference where there are any; a JSON is what
-    `solve --output` writes, or `{"item": probability, ...}`. An item without a row has probability 0.
+    A CSV has the columns item and probability, and prompt and reference where there are any; a JSON or netCDF file is
+    what `solve --output` writes, or `{"item": probability, ...}`. An item without a row has probability 0.
 
     Raises `ValueError`, naming the file and the row or item.
     """
     file = Path(path)
     if file.suffix.lower() == ".json":
         rows, beta = _from_json(read_text(file, POLICY), path)
+    elif file.suffix.lower() == ".nc":
+        rows, beta = _from_result(path)
     else:
         rows, beta = _from_csv(read_text(file, POLICY), path), None
     if beta is not None and (isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < math.inf):
@@ -141,6 +143,22 @@ def _from_json(text_: str, path: str) -> tuple[list[tuple[str, dict[str, Any]]],
     if not isinstance(rows, list) or not all(isinstance(r, dict) and "item" in r and "probability" in r for r in rows):
         raise ValueError(f'{path}: is no policy; write {{"item": probability, ...}} or what solve --output writes.')
     return [(f"entry {index}", row) for index, row in enumerate(rows)], beta
+
+
+def _from_result(path: str) -> tuple[list[tuple[str, dict[str, Any]]], float]:
+    from nashpo.results import Result
+
+    try:
+        found = Result.load(path)
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from None
+    rows, logs = [], (found.policy.log_probs(), found.game.reference.log_probs())
+    probs, reference = (np.exp(np.asarray(log, float)) for log in logs)
+    for x, i in np.ndindex(probs.shape):
+        numbers = {"probability": probs[x, i] / probs[x].sum(), "reference": reference[x, i] / reference[x].sum()}
+        which = x if len(probs) > 1 else None
+        rows.append((f"prompt {x}, item {i}", {"prompt": which, "item": item_names(found.game)[i], **numbers}))
+    return rows, float(found.game.beta)
 
 
 def _fill(rows: list[tuple[str, dict[str, Any]]], game: Game, path: str, column: str) -> np.ndarray:

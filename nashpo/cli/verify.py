@@ -19,11 +19,11 @@ COMMAND = Command(
     summary="Check a policy that somebody else computed: its duality gap and the best deviation from it.",
     positional=(
         Option("table", text, "a table file, or the name of a game", "", "TABLE", True),
-        Option("policy", text, "CSV with the columns item and probability, or JSON of solve", "", "POLICY", True),
+        Option("policy", text, "CSV with the columns item and probability, or .json, .nc of solve", "", "POLICY", True),
     ),
     options=(
         Option(
-            "beta", at_least_zero, "KL weight (default: the policy's JSON, else the table's, else 0.1)", metavar="B"
+            "beta", at_least_zero, "KL weight (default: the policy's file, else the table's, else 0.1)", metavar="B"
         ),
         Option(
             "reference",
