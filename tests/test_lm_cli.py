@@ -391,6 +391,18 @@ def test_the_policy_of_a_run_is_exported_when_asked(world, trained, run):
     assert run("export", trained, "again", "--how", "merged")[0] == 2
 
 
+@pytest.mark.parametrize("lora", ["true", "false"])
+def test_what_a_run_exports_ends_its_answers_as_the_run_did(world, run, lora):
+    config = world / f"stop_{lora}.toml"
+    text = (world / "run.toml").read_text().replace("every = 2", "every = 0")
+    text = text.replace("[generation]", '[generation]\nstop = ["two", "one"]')
+    config.write_text(text.replace('path = "model"', f'path = "model"\nlora = {lora}'))
+    assert run("train", config, "--steps", 1, "--folder", "stopped")[0] == 0
+    assert text_of(Path("stopped", "export")).end == (3, 11, 10)
+    assert run("export", "stopped", "again")[0] == 0
+    assert text_of("again").end == (3, 11, 10)
+
+
 def test_an_export_needs_no_judge(trained, run):
     config = json.loads((trained / "config.json").read_text())
     config["config"]["judge"] = {"kind": "reward", "path": "gone"}

@@ -16,7 +16,7 @@ How = Literal["auto", "adapter", "merged", "full"]
 
 
 def export(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLike[str], how: How = "auto") -> Path:
-    """Write a language model as a Hugging Face directory, its tokenizer and chat template included; returns its path.
+    """Write a language model as a Hugging Face directory, its tokenizer, template and end tokens included.
 
         adapter   what PEFT loads over `source`
         merged    all weights, the adapter added to them
@@ -82,8 +82,9 @@ def _write(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLik
     if how == "adapter" or (how == "auto" and policy.base):
         if not policy.params:
             raise ValueError(f'{folder}: the adapter is switched off, and there is nothing to write; export "merged".')
-        return save_adapter(folder, policy.decoder, policy.lora, policy.params, base=Path(source).resolve())
-    return save(folder, policy.decoder, policy.merged(), source=source)
+        base = Path(source).resolve()
+        return save_adapter(folder, policy.decoder, policy.lora, policy.params, base, policy.decoding.end)
+    return save(folder, policy.decoder, policy.merged(), source=source, end=policy.decoding.end)
 
 
 def _write_mixture(policy: Any, folder: str | os.PathLike[str], source: str | os.PathLike[str], how: How) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nashpo.files import why
+from nashpo.lm.files.folders import GENERATION, end_tokens
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 """A plain text, or the messages of a conversation: `[{"role": "user", "content": "..."}]`."""
@@ -177,7 +178,7 @@ class Text:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".tokenizer.") as hidden:
                 self.tokenizer.save_pretrained(hidden)
-                generation = folder / "generation_config.json"
+                generation = folder / GENERATION
                 if self.end and not generation.exists():
                     Path(hidden, generation.name).write_text(json.dumps({"eos_token_id": list(self.end)}))
                 for file in sorted(Path(hidden).rglob("*")):
@@ -215,19 +216,7 @@ def quietly() -> Iterator[None]:
 def _end(folders: Sequence[Path], tokenizer: Any) -> tuple[int, ...]:
     """The end tokens of a checkpoint, the tokenizer's own first where it is one of them."""
     own = tokenizer.eos_token_id
-    found: list[Any] = []
-    for file in (folder / name for folder in folders for name in ("generation_config.json", "config.json")):
-        try:
-            config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except ValueError as error:
-            raise ValueError(f"{file}: is not valid JSON ({error}).") from None
-        if not isinstance(config, dict):
-            raise ValueError(f"{file}: holds no JSON object.")
-        value = config.get("eos_token_id", (config.get("text_config") or {}).get("eos_token_id"))
-        found = [] if value is None else value if isinstance(value, list) else [value]
-        if found:
-            break
-    found = found or ([] if own is None else [own])
+    found = end_tokens(*folders) or ([] if own is None else [own])
     vocabulary = max(tokenizer.get_vocab().values()) + 1
     for token in found:
         if not isinstance(token, int) or not 0 <= token < vocabulary:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from nashpo.lm.decoder import Decoder, LoRA
 from nashpo.lm.decoder.lora import TARGETS
 from nashpo.lm.files.families import layer_names
-from nashpo.lm.files.folders import copy_along, write_folder
+from nashpo.lm.files.folders import copy_along, write_end, write_folder
 from nashpo.lm.files.tensors import Tensors
 
 FILE = "adapter_model.safetensors"
@@ -85,10 +85,12 @@ def save_adapter(
     lora: LoRA,
     adapter: Mapping[str, Mapping[str, Any]],
     base: str | os.PathLike[str],
+    end: Sequence[int] = (),
 ) -> Path:
     """Write an adapter as PEFT does; `base` is the model it belongs to. Returns the path.
 
-    Where `base` is a directory, its tokenizer and chat templates go along. The folder is written under a temporary
+    Where `base` is a directory, its tokenizer and chat templates go along, and the tokens `end` that end an answer if
+    they are others than its own. The folder is written under a temporary
     name and then moved; an adapter that was there before is replaced.
 
     Raises `ValueError` for arrays that are not those of `lora`, and as `save` does.
@@ -132,6 +134,7 @@ def save_adapter(
         save_file(tensors, folder / FILE, metadata={"format": "pt"})
         if Path(base).is_dir():
             copy_along(Path(base), folder)
+            write_end(folder, Path(base), end)
 
     return write_folder(path, fill)
 

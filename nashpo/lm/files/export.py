@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from nashpo.lm.decoder import Decoder
 from nashpo.lm.files.configuration import config_of, present, read_config, write_config
 from nashpo.lm.files.families import HEADS, TOP, layer_names
-from nashpo.lm.files.folders import ALONG, copy_along, write_folder
+from nashpo.lm.files.folders import ALONG, GENERATION, copy_along, write_end, write_folder
 
 SHARD = 5 * 10**9
 """Bytes of parameters in one file, by default."""
@@ -25,11 +25,13 @@ def save(
     source: str | os.PathLike[str] | None = None,
     shard_bytes: int = SHARD,
     heads: Mapping[str, Any] | None = None,
+    end: Sequence[int] = (),
 ) -> Path:
     """Write a directory that transformers and `load` read back bit for bit; returns its path.
 
     `source` is the directory the model came from: its configuration (but for class, labels and dtype, which are those
-    of what is written), tokenizer, chat templates and generation settings go along. More than `shard_bytes` of
+    of what is written), tokenizer, chat templates and generation settings go along, with `end` for the tokens that end
+    an answer if they are others. More than `shard_bytes` of
     parameters are split into several files with an index. `heads` are those of `Checkpoint`. The folder is written
     under a temporary name and then moved; a model that was there before is replaced.
 
@@ -57,7 +59,8 @@ def save(
     def fill(folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if source is not None:
-            copy_along(Path(source), folder, (*ALONG, "generation_config.json"))
+            copy_along(Path(source), folder, (*ALONG, GENERATION))
+            write_end(folder, Path(source), end)
         _write_tensors(folder, _sizes(decoder, params, heads), decoder, params, heads, shard_bytes)
 
     return write_folder(path, fill)

@@ -1,10 +1,12 @@
 """Folders that appear under their name when they are complete, and what goes along from one model to the next."""
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from nashpo.files import why
 
@@ -13,6 +15,9 @@ MIXTURE = "mixture.json"
 
 MARKS = ("config.json", "adapter_config.json", MIXTURE)
 """What makes a folder one that was written here, or by programs like this one."""
+
+GENERATION = "generation_config.json"
+"""How a model is sampled, and the tokens that end its answers."""
 
 ALONG = (
     "tokenizer.json",
@@ -72,3 +77,38 @@ def copy_along(source: Path, target: Path, names: tuple[str, ...] = ALONG) -> No
             shutil.copytree(path, target / name)
         elif path.is_file():
             shutil.copyfile(path, target / name)
+
+
+def end_tokens(*folders: Path) -> list[Any]:
+    """The tokens that end an answer as the first of these folders that names some has them, unchecked.
+
+    Raises `ValueError` for files that are no JSON objects.
+
+    >>> end_tokens()
+    []
+    """
+    for file in (folder / name for folder in folders for name in (GENERATION, "config.json")):
+        config = _settings(file)
+        value = config.get("eos_token_id", (config.get("text_config") or {}).get("eos_token_id"))
+        found = [] if value is None else value if isinstance(value, list) else [value]
+        if found:
+            return found
+    return []
+
+
+def write_end(folder: Path, source: Path, end: Sequence[int]) -> None:
+    """Write in `folder` that answers end with these tokens, unless `source`, where the model came from, says so."""
+    if end and {*end} != {*end_tokens(source)}:
+        settings = _settings(source / GENERATION) | {"eos_token_id": list(end)}
+        (folder / GENERATION).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is no file."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{file}: is not valid JSON ({error}).") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{file}: holds no JSON object.")
+    return config
