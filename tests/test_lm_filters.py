@@ -96,17 +96,25 @@ def test_unlikely_tokens_of_a_large_vocabulary_are_drawn():
     assert int(drawn[0]) >= 256
 
 
+@pytest.mark.parametrize("option", ["temperature", "top_p"])
+def test_the_least_temperature_and_mass_leave_the_likeliest_token(option):
+    law = next_token_law(jnp.array([[-1e4, 3.0, 2.0]]), Decoding(1, **{option: 1e-30}))
+    np.testing.assert_array_equal(jnp.exp(law), [[0.0, 1.0, 0.0]])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"new_tokens": 0}, "new_tokens=0: must be a whole number, at least 1."),
-        ({"temperature": -0.5}, "temperature=-0.5: must be a finite number that is at least 0."),
+        ({"temperature": -0.5}, "temperature=-0.5: must be 0, or a finite number"),
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"top_k": 0}, "top_k=0"),
         ({"new_tokens": 2.5}, "new_tokens=2.5: must be a whole number"),
-        ({"temperature": "1"}, "temperature=1: must be a finite number"),
+        ({"temperature": "1"}, "temperature=1: must be 0, or a finite number"),
         ({"top_k": 2.5}, "top_k=2.5: must be a whole number"),
         ({"top_p": 0.0}, "top_p=0.0"),
+        ({"temperature": 1e-31}, "temperature=1e-31: must be 0, or a finite number that is at least 1e-30."),
+        ({"top_p": 1e-31}, "top_p=1e-31: the mass that is kept must be at least 1e-30 and at most 1, or None."),
         ({"end": (3, -1)}, "end=(3, -1): tokens are numbered from 0."),
     ],
 )

@@ -9,6 +9,9 @@ from jax import Array
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.validation.numbers import is_number, is_whole
 
+_LEAST = 1e-30
+"""The least temperature and mass: float32 does not hold logits over less."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Decoding:
@@ -23,14 +26,14 @@ class Decoding:
     `new_tokens` tokens.
 
     Raises `ValueError` for fewer than one new token, a negative temperature, `top_k` below 1, `top_p` outside (0, 1],
-    or end tokens that are no token numbers.
+    either below what float32 tells from 0, or end tokens that are no token numbers.
 
     >>> Decoding(new_tokens=8, temperature=0.7, top_p=0.9, end=(2,)).plain
     False
     >>> Decoding(new_tokens=8, top_p=1.5)
     Traceback (most recent call last):
         ...
-    ValueError: top_p=1.5: the mass that is kept must be above 0 and at most 1, or None.
+    ValueError: top_p=1.5: the mass that is kept must be at least 1e-30 and at most 1, or None.
     """
 
     new_tokens: int
@@ -43,12 +46,16 @@ class Decoding:
         object.__setattr__(self, "end", tuple(int(token) for token in self.end))
         checks = (
             (is_whole(self.new_tokens, 1), "new_tokens", "must be a whole number, at least 1"),
-            (is_number(self.temperature, 0), "temperature", "must be a finite number that is at least 0"),
+            (
+                is_number(self.temperature, 0) and not 0 < self.temperature < _LEAST,
+                "temperature",
+                f"must be 0, or a finite number that is at least {_LEAST:g}",
+            ),
             (self.top_k is None or is_whole(self.top_k, 1), "top_k", "must be a whole number, at least 1, or None"),
             (
-                self.top_p is None or (is_number(self.top_p, 0, 1) and self.top_p > 0),
+                self.top_p is None or is_number(self.top_p, _LEAST, 1),
                 "top_p",
-                "the mass that is kept must be above 0 and at most 1, or None",
+                f"the mass that is kept must be at least {_LEAST:g} and at most 1, or None",
             ),
             (all(token >= 0 for token in self.end), "end", "tokens are numbered from 0"),
         )
