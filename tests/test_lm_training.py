@@ -17,6 +17,7 @@ from nashpo.learners import Batch, Fresh
 from nashpo.learners.losses import Pointwise
 from nashpo.lm.evaluation import Evaluation
 from nashpo.lm.learner import Generated
+from nashpo.lm.pool import Pool
 from nashpo.lm.training import train
 from nashpo.solvers import EGPO, MNPO, MPO, SPO, SPPO, NashMD
 from nashpo_games import token_majority
@@ -186,6 +187,32 @@ def test_metrics_are_what_they_say():
     best = np.max(np.einsum("xij,xj->xi", table, probs), -1).mean() - 0.5
     assert row["empirical_gap"] < best + 0.03
     assert rivals.steps.tolist() == [3, -1, -1, -1]
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_distances_are_in_nats_an_answer_whatever_is_trained(pooled):
+    game, start, _ = world(TABLE)
+    found = []
+    for reduction in ("sum", "mean"):
+        policy = dataclasses.replace(start, reduction=reduction)
+        policy = policy.with_params(jax.tree.map(lambda leaf: leaf * 1.3, start.params))
+        policy = Pool.empty(policy, 2) if pooled else policy
+        here = dataclasses.replace(game, reference=dataclasses.replace(start, reduction=reduction))
+        evaluation = Evaluation(rows=ROWS)
+        rivals = evaluation.begin(here, jax.random.key(0))
+        found.append(evaluation.measure(here, policy, rivals, 1, jax.random.key(1))[0])
+    assert abs(found[0]["kl_reference"]) > 0.01
+    for name in ("kl_reference", "entropy"):
+        assert found[0][name] == pytest.approx(found[1][name], rel=1e-4)
+
+
+def test_what_is_drawn_with_a_temperature_is_no_sample_for_kl_and_entropy():
+    game, start, _ = world(TABLE)
+    decoding = dataclasses.replace(start.decoding, temperature=0.5)
+    start, reference = (dataclasses.replace(model, decoding=decoding) for model in (start, game.reference))
+    found = run(steps=1, game=dataclasses.replace(game, reference=reference), start=start, lora=None)
+    assert "win_rate_reference" in found.metrics[-1]
+    assert not {"kl_reference", "entropy"} & {*found.metrics[-1]}
 
 
 def test_the_strongest_rival_is_found_and_measured_without_bias():

@@ -209,10 +209,9 @@ def _show(screen: "Screen", setup: "Setup", trained: "Trained") -> None:
         when = f"after {trained.steps:,} step{'s' * (trained.steps > 1)}"
         if row["step"] != trained.steps:
             when += f"; measured after step {int(row['step']):,}"
-        screen.line(
-            f"{when}: win rate {row['win_rate_reference']:.3f} against the reference, "
-            f"KL {row['kl_reference']:.3g}, empirical gap {gap} (a lower bound)"
-        )
+        kl = f"KL {row['kl_reference']:.3g}, " if "kl_reference" in row else ""
+        rate = f"win rate {row['win_rate_reference']:.3f} against the reference"
+        screen.line(f"{when}: {rate}, {kl}empirical gap {gap} (a lower bound)")
     screen.line(f"written: {setup.folder} (metrics.jsonl, completions.jsonl, checkpoints)")
     if setup.exported is not None:
         screen.line(_loaded_by(setup.exported, " (PEFT)" if setup.plan.lora is not None else ""))

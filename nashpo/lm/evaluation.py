@@ -90,21 +90,15 @@ class Evaluation:
         rows = self.prompts(game)
         generating, resampling = jax.random.split(key)
         responses = np.asarray(on_host(_completions(policy, rows, generating, self.responses)))
-        here = policy.at(rows)
-        numbers = np.arange(len(rows))
-        log_pi = np.asarray(on_host(here.log_prob(numbers, responses)), np.float64)
-        reference: Any = game.reference
-        log_ref = np.asarray(on_host(reference.at(rows).log_prob(numbers, responses)), np.float64)
         filled = np.flatnonzero(rivals.steps >= 0)
         pool = np.concatenate([rivals.reference[None], rivals.past[filled]])
         wins = self._wins(game, rows, pool, responses)
-        lengths = np.sum(responses >= 0, -1)
+        reference: Any = game.reference
         finished = getattr(game.oracle, "finished", None)
         row = {
             "win_rate_reference": float(1 - wins[0].mean()),
-            "kl_reference": float(np.mean(log_pi - log_ref)),
-            "entropy": float(-np.mean(log_pi)),
-            "length": float(lengths.mean()),
+            **_divergence(policy.at(rows), reference.at(rows), responses),
+            "length": float(np.sum(responses >= 0, -1).mean()),
         }
         if len(filled):
             row["win_rate_history"] = float(1 - wins[1:].mean())
@@ -151,3 +145,18 @@ class Evaluation:
 
 def _completions(policy: Any, rows: np.ndarray, key: Key, count: int) -> Array:
     return policy.at(rows).sample(key, np.arange(len(rows)), count)
+
+
+def _divergence(policy: Any, reference: Any, responses: np.ndarray) -> dict[str, float]:
+    """KL divergence and entropy in nats an answer, from answers of the policy; none where these are not its own law."""
+    if not reference.decoding.plain:
+        return {}
+    log_pi, log_ref = (_log_probs(one, responses) for one in (policy, reference))
+    return {"kl_reference": float(np.mean(log_pi - log_ref)), "entropy": float(-np.mean(log_pi))}
+
+
+def _log_probs(policy: Any, responses: np.ndarray) -> np.ndarray:
+    """Log-probabilities `[n, K]` of whole answers, also of a policy that says means over their tokens."""
+    found = np.asarray(on_host(policy.log_prob(np.arange(len(responses)), responses)), np.float64)
+    means = getattr(policy, "frame", policy).reduction == "mean"
+    return found * np.sum(responses >= 0, -1) if means else found
