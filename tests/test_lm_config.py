@@ -215,7 +215,7 @@ def test_a_judge_that_cannot_read_a_prompt_is_found_before_anything_is_loaded(wo
     about = r"judge reads 5 tokens; the prompt in .* has 3, and an answer about 3 at most: .* or raise judge\.longest\."
     with pytest.warns(UserWarning, match=about):
         judged(**reward, longest=5)
-    assert judged(**reward, longest=6).planned_judge.paths == (world / "short",)
+    assert judged(**reward, longest=6).planned_judge.models[0].path == world / "short"
     two = str(make_model(world / "two", seed=2, extra={"score": jnp.ones((2, 16))}, longest=63))
     pair = {"kind": "pair", "path": two, "template": "{prompt} {left} {right}"}
     assert judged(**pair, longest=9)

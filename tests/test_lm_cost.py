@@ -19,10 +19,11 @@ from nashpo.lm.cost import (
     fit_bytes,
     nbytes,
     optimizer_bytes,
+    reading_bytes,
     trained_of,
     weights_of,
 )
-from nashpo.lm.decoder import empty_cache
+from nashpo.lm.decoder import empty_cache, hidden
 from nashpo.lm.learner import Generated
 
 PROMPTS, COUNT, CONTEXT, NEW = 4, 2, 24, 24
@@ -69,6 +70,15 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_compiled_step(lora, remat
     assert guess / 2 < found.temp_size_in_bytes < guess * 2
 
 
+@pytest.mark.parametrize(("rows", "length"), [(8, 48), (4, 512)])
+def test_the_estimate_of_reading_is_that_of_the_compiled_pass(rows, length):
+    shape = small(None, True)._replace(context=length, new_tokens=0)
+    tokens = jax.ShapeDtypeStruct((rows, length), jnp.int32)
+    read = jax.jit(lambda params, tokens, at: hidden(shape.decoder, params, tokens, at)[0][:, -1])
+    found = read.lower(weights_of(shape), tokens, tokens).compile().memory_analysis().temp_size_in_bytes
+    assert found / 2 < reading_bytes(shape, rows) < found * 2
+
+
 def test_caches_are_counted_as_they_are_made():
     shape = small(None, True)._replace(mixed=2)
     made = nbytes(empty_cache(shape.decoder, shape.collected, CONTEXT + NEW)._replace(positions=jnp.zeros(0)))
@@ -110,6 +120,29 @@ def test_completions_are_read_and_made_some_at_a_time(world):
 
     assert total(1) < total(4) < total(8) == total(16)
     assert total(8, gains={"name": "fresh", "count": 64}) > 2 * total(8)
+
+
+def test_what_a_judge_reads_is_counted(world):
+    make_model(world / "large", seed=2, extra={"score": np.ones((1, 64))}, width=64, inner=4096, longest=4096)
+    (world / "wordy.jsonl").write_text(f'{{"prompt": "{"red " * 50}"}}\n' * 12)
+    function = 'kind = "function"\nfunction = "small_judge:prefer"'
+    judge = function.replace("function", "reward", 1).replace('function = "small_judge:prefer"', 'path = "large"\n')
+    (world / "large.toml").write_text((world / "run.toml").read_text().replace(function, judge))
+
+    def moment(**tables):
+        cost = estimated(read_config(world / "large.toml", tables))
+        return {part.name: part.bytes for part in cost.moment}
+
+    def stored(**judge):
+        cost = estimated(read_config(world / "large.toml", {"judge": judge}))
+        return next(part.bytes for part in cost.resident if part.name == "judges")
+
+    # 16 texts at a time, each of 51 tokens and 3 more, which are padded to 64.
+    read = moment(data={"prompts": "wordy.jsonl"})["the judge's activations"]
+    assert 16 * 54 * 3 * 4096 * 4 < read < 16 * 64 * 4 * 4096 * 4
+    half = moment(data={"prompts": "wordy.jsonl"}, judge={"batch": 8})["the judge's activations"]
+    assert half == read / 2
+    assert stored() == 2 * stored(dtype="bfloat16")
 
 
 def test_devices_share_weights_rows_and_judges(world, monkeypatch):

@@ -153,6 +153,13 @@ def score_bytes(shape: Shape, rows: int) -> float:
     return 3 * _FLOAT * rows * shape.decoder.heads * min(length, QUERIES) * length
 
 
+def reading_bytes(shape: Shape, rows: int) -> float:
+    """What is there at once when `rows` texts are read without a gradient: attention or the MLP, and the states."""
+    d, tokens = shape.decoder, rows * (shape.context + shape.new_tokens)
+    attention = tokens * 2 * (d.heads + d.kv_heads) * d.head_dim * shape.item + score_bytes(shape, rows)
+    return tokens * 3 * d.width * _FLOAT + max(attention, tokens * 3 * d.inner * shape.item)
+
+
 def fit_bytes(shape: Shape) -> dict[str, float]:
     """What a gradient step makes: activations and logits of one piece, by name.
 

@@ -1,7 +1,11 @@
 """The memory that a configured run will need."""
 
-from pathlib import Path
+from operator import add, mul
 
+import jax.numpy as jnp
+
+from nashpo.lm.config.judge import PlannedModel
+from nashpo.lm.config.readable import longest_prompt
 from nashpo.lm.config.setup import Setup
 from nashpo.lm.config.tables import Spread
 from nashpo.lm.cost import (
@@ -11,10 +15,9 @@ from nashpo.lm.cost import (
     cache_bytes,
     device_memory,
     fit_bytes,
-    layer_bytes,
     nbytes,
     optimizer_bytes,
-    score_bytes,
+    reading_bytes,
     trained_of,
     weights_of,
 )
@@ -40,7 +43,7 @@ def estimated(setup: Setup) -> Cost:
         Part(
             "optimizer", states * optimizer_bytes(shape, setup.learner.optimizer) / whole, "lora or another optimizer"
         ),
-        Part("judges", sum(map(_stored, setup.planned_judge.paths)) / shards, "a smaller judge"),
+        Part("judges", sum(map(_stored, setup.planned_judge.models)) / shards, "a smaller judge"),
     ]
     limit, device = device_memory()
     moment = max(_moments(setup, shape, batch, whole), key=lambda parts: sum(part.bytes for part in parts))
@@ -78,7 +81,7 @@ def copies(setup: Setup) -> int:
 
 
 def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[Part, ...]]:
-    """What a gradient step, generation, and the reading of completions need beside what is there."""
+    """What a gradient step, generation, the reading of completions and the judge need beside what is there."""
     smaller = "a smaller microbatch, longest or new_tokens"
     fewer = "a smaller generation.batch or new_tokens"
     trained = nbytes(trained_of(shape)) / whole
@@ -90,7 +93,6 @@ def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[P
     read = max(min(prompts, at_once) * each for prompts, each in asked)
     rivals = min(learner.prompts, at_once) * getattr(learner.gains, "count", 1)
     spoken, reading = shape._replace(collected=max(read, rivals)), shape._replace(rows=read)
-    reading_bytes = layer_bytes(shape, read) + score_bytes(shape, read)
     head = 3 * 4 * spoken.collected * shape.decoder.vocabulary
     return [
         (
@@ -103,10 +105,36 @@ def _moments(setup: Setup, shape: Shape, batch: int, whole: int) -> list[tuple[P
             Part("logits", head / batch, fewer),
         ),
         (
-            Part("activations", reading_bytes / batch, f"{fewer}, or fewer responses"),
+            Part("activations", reading_bytes(shape, read) / batch, f"{fewer}, or fewer responses"),
             Part("logits", fit_bytes(reading)["logits"] / batch, "a smaller chunk or generation.batch"),
         ),
+        (Part("the judge's activations", judged_bytes(setup), "a smaller batch of the judge, or longest"),),
     ]
+
+
+def judged_bytes(setup: Setup) -> float:
+    """What the judge with the largest need makes of a batch of its texts, the longest that there may be.
+
+    A judge of several devices reads the whole batch on each.
+    """
+    learner, measuring = setup.learner, setup.evaluation
+    rivals = max(getattr(learner.gains, "count", 1), learner.responses)
+    asked = [(learner.prompts, learner.responses, rivals)]
+    if measuring is not None:
+        asked.append((len(measuring.rows), measuring.responses, measuring.responses * (1 + measuring.history)))
+    alone, paired = (max(prompts * of(left, right) for prompts, left, right in asked) for of in (add, mul))
+    counts = {1: alone, 2: 2 * paired}
+    models = setup.planned_judge.models
+    return max((_read_bytes(model, setup, counts[model.maker.answers]) for model in models), default=0.0)
+
+
+def _read_bytes(model: PlannedModel, setup: Setup, texts: int) -> float:
+    """What one judge makes of as many of these texts as it reads at once."""
+    reader = model.look().reader
+    length = longest_prompt(model, setup.asked.prompts)[1] + model.maker.answers * setup.decoding.new_tokens
+    length, rows = bucket(min(length, reader.longest or length)), min(reader.batch, bucket(texts))
+    dtype = model.settings.get("dtype") or reader.params["embed"].dtype
+    return reading_bytes(Shape(reader.model, None, dtype, length, 0, rows, rows, 1), rows)
 
 
 def _devices(spread: Spread) -> tuple[int, int]:
@@ -117,6 +145,8 @@ def _devices(spread: Spread) -> tuple[int, int]:
     return rows * tensor, rows
 
 
-def _stored(path: Path) -> int:
-    """Bytes of the tensors in a directory."""
-    return sum(file.stat().st_size for file in path.glob("*.safetensors"))
+def _stored(model: PlannedModel) -> float:
+    """Bytes of the tensors of a judge, in the dtype that it is read in."""
+    stored = model.look().reader.params["embed"].dtype
+    share = jnp.dtype(model.settings.get("dtype") or stored).itemsize / stored.itemsize
+    return share * sum(file.stat().st_size for file in model.path.glob("*.safetensors"))

@@ -108,11 +108,6 @@ class PlannedJudge:
     models: tuple[PlannedModel, ...] = ()
     """The checkpoints that it will load."""
 
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Their directories."""
-        return tuple(model.path for model in self.models)
-
 
 def read_judge(document: Document, name: str = "judge") -> PlannedJudge:
     """The judge of the table `[judge]`, all its settings checked; models are loaded by `build`.

@@ -24,21 +24,32 @@ def check_readable(model: PlannedModel, prompts: Prompts, new_tokens: int) -> No
         return
     judge, answers = ".".join(model.place), model.maker.answers
     raised = f", or raise {judge}.longest" if longest < (reader.model.longest or longest + 1) else ""
-    rows = sorted(range(len(prompts)), key=lambda row: len(str(prompts[row])))[-_LONGEST:]
-    lengths = {row: _length(model, prompts[row], prompts.where[row]) for row in rows}
-    row = max(rows, key=lambda row: lengths[row])
-    if lengths[row] > longest:
+    row, length = longest_prompt(model, prompts)
+    if length > longest:
         raise ValueError(
-            f"{prompts.where[row]}: the prompt has {lengths[row]} tokens as {judge} reads it, without any answer, but "
+            f"{prompts.where[row]}: the prompt has {length} tokens as {judge} reads it, without any answer, but "
             f"it reads {longest}; leave the prompt out{raised}."
         )
-    if lengths[row] + answers * new_tokens > longest:
+    if length + answers * new_tokens > longest:
         warnings.warn(
-            f"{judge} reads {longest} tokens; the prompt in {prompts.where[row]} has {lengths[row]}, and "
+            f"{judge} reads {longest} tokens; the prompt in {prompts.where[row]} has {length}, and "
             f"{'two answers' if answers == 2 else 'an answer'} about {answers * new_tokens} at most: one that does not "
             f"fit stops the run. Take fewer new tokens, leave long prompts out{raised}.",
             stacklevel=3,
         )
+
+
+def longest_prompt(model: PlannedModel, prompts: Prompts) -> tuple[int, int]:
+    """The prompt with the most tokens as a judge lays it out, with empty answers, and how many there are.
+
+    Only prompts with the most letters are tried.
+
+    Raises `ValueError` naming the file and line of a prompt that the judge cannot lay out.
+    """
+    rows = sorted(range(len(prompts)), key=lambda row: len(str(prompts[row])))[-_LONGEST:]
+    lengths = {row: _length(model, prompts[row], prompts.where[row]) for row in rows}
+    row = max(rows, key=lambda row: lengths[row])
+    return row, lengths[row]
 
 
 def _length(model: PlannedModel, prompt: Prompt, where: str) -> int:

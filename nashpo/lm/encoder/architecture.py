@@ -42,6 +42,16 @@ class Encoder:
             raise ValueError(f"buckets={self.buckets}, farthest={self.farthest}: need 1 < buckets / 2 < farthest - 1.")
 
     @property
+    def kv_heads(self) -> int:
+        """Every head has keys and values of its own."""
+        return self.heads
+
+    @property
+    def head_dim(self) -> int:
+        """Numbers of a key."""
+        return self.width // self.heads
+
+    @property
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """Shapes of the parameters: `{"top": {name: shape}, "layer": {name: shape of one layer}}`."""
         width, inner = (self.width,), (self.inner,)
