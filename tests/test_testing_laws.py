@@ -8,15 +8,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 from test_oracles import SCORES
 
 from nashpo import testing
-from nashpo.learners import Exact
+from nashpo.learners import Exact, Regression
 from nashpo.mirror import Mirror
 from nashpo.oracles import Noisy, Table
 from nashpo.oracles.base import logistic
-from nashpo.policies import Tabular
+from nashpo.policies import Neural, Tabular
 from nashpo.solvers import EGPO, INPO, IterativeDPO
 from nashpo.stage import Move, Opponent, Stage, UpdateRule, against, pull
 from nashpo.struct import record, static
@@ -338,6 +340,81 @@ def test_a_learner_may_refuse_a_target():
 def test_a_learner_breaks_one_law(learner, law):
     with breaks(law):
         testing.check_learner(learner)
+
+
+class Reading(Regression):
+    """A partial learner that takes a stage or a game for another one."""
+
+    def fit(self, carry, key, start, slots, stage, game):
+        return super().fit(carry, key, start, slots, *self.taken(stage, game))
+
+
+@record
+class Weightless(Reading):
+    def taken(self, stage, game):
+        return dataclasses.replace(stage, opponents=tuple(Opponent(1.0, o.blend) for o in stage.opponents)), game
+
+
+@record
+class Unmixed(Reading):
+    def taken(self, stage, game):
+        met = tuple(Opponent(o.weight, {next(iter(o.blend)): 1.0}) for o in stage.opponents)
+        return dataclasses.replace(stage, opponents=met), game
+
+
+@record
+class Halved(Reading):
+    def taken(self, stage, game):
+        return dataclasses.replace(stage, eta=stage.eta / 2), game
+
+
+@record
+class Unanchored(Reading):
+    def taken(self, stage, game):
+        kept = {slot: weight for slot, weight in stage.anchor.items() if slot != "reference"}
+        return dataclasses.replace(stage, anchor=kept), game
+
+
+@record
+class Unweighted(Reading):
+    def taken(self, stage, game):
+        return stage, dataclasses.replace(game, prompts=jnp.full(3, 1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("learner", "law"),
+    [
+        (Weightless(0.6), "fits heed weights of opponents"),
+        (Unmixed(0.6), "fits heed mixtures of opponents"),
+        (Halved(0.6), "fits heed mixtures of opponents"),
+        (Unanchored(0.6), "fits heed the anchor"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_partial_learner_misreads_a_stage(learner, law):
+    with breaks(law):
+        testing.check_learner(learner, exact=False)
+
+
+def linear():
+    """A network of float32 in which prompts share parameters."""
+    return Neural.from_module(nnx.Linear(2, 5, rngs=nnx.Rngs(0)), np.array([[1, 0], [0, 1], [1, 1]], np.float32))
+
+
+def test_a_partial_learner_of_a_network_ignores_the_weights_of_prompts():
+    with breaks("a prompt of weight 0 teaches nothing"):
+        testing.check_learner(Unweighted(0.03, optimizer=optax.adam), start=linear(), exact=False, fits=40)
+
+
+@record
+class OtherBeta(Exact):
+    def fit(self, carry, key, start, slots, stage, game):
+        return super().fit(carry, key, start, slots, stage, dataclasses.replace(game, beta=0.3))
+
+
+def test_an_exact_learner_ignores_beta():
+    with breaks("a fit hits its target (a step of policy gradient)"):
+        testing.check_learner(OtherBeta())
 
 
 @record

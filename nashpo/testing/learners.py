@@ -7,39 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.game import Game
-from nashpo.logspace import kl, log_softmax
+from nashpo.logspace import kl
 from nashpo.policies.tabular import Tabular
 from nashpo.stacking import stack
-from nashpo.stage import Blend, Opponent, Stage, UpdateRule, against, pull
-from nashpo.struct import record
+from nashpo.stage import Stage
 from nashpo.testing.games import GAMES
 from nashpo.testing.law import Law, cast, check_fields
-from nashpo.typing import Array, Scalar
+from nashpo.testing.stages import CLOSED, MISREAD, STAGES, Asking, target
 
 _AXES = ("prompt", "response")
-STAGES = {
-    "a mirror step": Stage(pull(0.5, 0.2), against("now"), 0.5),
-    "a step against a mixture": Stage(
-        {"now": 1.3, "past1": -0.3},
-        (Opponent(2.0, {"now": 1.0}), Opponent(-1.0, {"past1": 0.7, "reference": 0.3})),
-        0.7,
-        write="half",
-    ),
-    "an extrapolation": Stage({"now": 1.5, "past1": -0.5}),
-    "a step of log-odds": Stage({"now": 1.0}, against("past1"), 0.3, target="score"),
-}
-"""What a learner is asked for: a pull and an opponent, momentum and a negative opponent, no opponent at all, scores."""
-
-
-@record
-class Asking(UpdateRule):
-    """A rule of one stage, to ask a learner whether it takes it."""
-
-    stage: Stage
-
-    def stages(self, beta: Scalar, step: Array) -> tuple[Stage, ...]:
-        """That stage."""
-        return (self.stage,)
 
 
 class _Learner(NamedTuple):
@@ -67,9 +43,10 @@ def check_learner(
     thrown away is the caller's business); `average` is the arithmetic mean. An `exact` learner hits
     `softmax(sum_k a_k log pi_k + eta P nu)` within `tolerance` in log-probability, every prompt apart and past padded
     responses, and keeps float32; another one must, in `fits` fits from `start`, at least halve the KL divergence from
-    that target to its policy. A stage with the target `"score"`, log-odds in place of `P`, is fitted as well or refused
-    by `check`. `start` (a random table if None) is the policy that it trains, `game` (three prompts, five responses if
-    None) the game to train on.
+    that target to its policy, on tables also from where it would end if it ignored weights, opponents, anchors or eta,
+    and with a `start` of yours learn nothing from prompts of weight 0. All but mirror steps may be refused by `check`;
+    a stage with another target, as log-odds in place of `P`, must be if it is not fitted. `start` (a random table if
+    None) is the policy that it trains, `game` (three prompts, five responses if None) the game to train on.
 
     Raises `AssertionError`: one sentence with the law, the place, the size of the error and what to do.
 
@@ -93,14 +70,12 @@ itself; make the class a pytree with @nashpo.struct.record.
         given: Game = jax.tree.map(jnp.asarray, GAMES["prompts"]() if game is None else game)
         rng = np.random.default_rng(0)
         now, past = (Tabular(jnp.asarray(rng.normal(size=given.shape))) for _ in range(2))
-        policies = _kept(name, learner, given, now if start is None else start)
+        policies = _kept(name, learner, given, now if start is None else cast(start, np.float64))
         slots = {**policies, "past1": _init(learner, given, past) if start is None else _other(policies["now"], rng)}
         subject = _Learner(name, learner, given, slots, tolerance, fits)
-        for law in (_pure, _carried, _tentative, _hits if exact else _improves, _mean):
+        laws = (_hits, _prompts, _padding, _single) if exact else (_improves, _reads if start is None else _weighed)
+        for law in (_pure, _carried, _tentative, _mean, *laws):
             law(subject)
-        if exact:
-            for law in (_prompts, _padding, _single):
-                law(subject)
 
 
 def _other(policy: Any, rng: np.random.Generator) -> Any:
@@ -131,36 +106,17 @@ def _fit(s: _Learner, stage: Stage, start: Any = None, carry: Any = None, game: 
     return s.learner.fit(carry, jax.random.key(0), start, s.slots, stage, s.game if game is None else game)
 
 
-def _target(s: _Learner, stage: Stage) -> np.ndarray:
-    """Where a stage points, computed apart: log-probabilities `[X, A]`."""
-    logs = {slot: np.asarray(policy.log_probs(), float) for slot, policy in s.slots.items()}
-    total = _blend(logs, stage.anchor)
+def _takes(s: _Learner, stage: Stage) -> bool:
+    """Whether the learner takes a stage: it may refuse all but mirror steps, and nobody has log-odds of certain wins."""
     table = np.asarray(s.game.oracle.table())
-    table = np.log(table / (1 - table)) if stage.target == "score" and s.game.scale == "probability" else table
-    for opponent in stage.opponents:
-        probs = np.exp(log_softmax(_blend(logs, opponent.blend)))
-        total = total + stage.eta * opponent.weight * np.einsum("xij,xj->xi", table, probs)
-    return np.asarray(log_softmax(total))
-
-
-def _stages(s: _Learner) -> list[tuple[str, Stage]]:
-    """The stages that the learner takes; it may refuse targets, and nobody has log-odds of certain wins."""
-    table = np.asarray(s.game.oracle.table())
-    taken = []
-    for what, stage in STAGES.items():
-        if stage.target == "score":
-            if s.game.scale == "probability" and not np.all((table > 0) & (table < 1)):
-                continue
-            try:
-                getattr(s.learner, "check", lambda *_: None)(Asking(stage), s.game)
-            except ValueError:
-                continue
-        taken.append((what, stage))
-    return taken
-
-
-def _blend(logs: dict[str, np.ndarray], blend: Blend) -> np.ndarray:
-    return np.sum([weight * logs[slot] for slot, weight in blend.items()], axis=0)
+    bounded = s.game.scale == "score" or bool(np.all((table > 0) & (table < 1)))
+    if stage.target in ("score", "bradley_terry") and not bounded:
+        return False
+    try:
+        getattr(s.learner, "check", lambda *_: None)(Asking(stage), s.game)
+    except ValueError:
+        return stage is STAGES["a mirror step"]
+    return True
 
 
 def _pure(s: _Learner) -> None:
@@ -203,29 +159,61 @@ def _tentative(s: _Learner) -> None:
 
 
 def _hits(s: _Learner) -> None:
-    remedy = "see nashpo.learners.Exact, refuse a stage.target in check(rule, game), or say exact=False"
-    for what, stage in _stages(s):
-        with Law(s.name, f"a fit hits its target ({what})", remedy) as law:
-            found = np.asarray(_fit(s, stage)[1].log_probs())
-            law.close(found, _target(s, stage), "the log-probability", _AXES, atol=s.tolerance)
+    remedy = "see nashpo.learners.Exact, refuse the stage in check(rule, game), or say exact=False"
+    for what, stage in {**STAGES, **CLOSED}.items():
+        if _takes(s, stage):
+            with Law(s.name, f"a fit hits its target ({what})", remedy) as law:
+                found = np.asarray(_fit(s, stage)[1].log_probs())
+                law.close(found, target(s.slots, s.game, stage), "the log-probability", _AXES, atol=s.tolerance)
 
 
 def _improves(s: _Learner) -> None:
-    remedy = (
-        "check the sign and the size of its steps, or allow more of them with `fits`; refuse a stage.target in check"
-    )
-    for what, stage in _stages(s):
-        with Law(s.name, f"fits approach their target ({what})", remedy) as law:
-            target = jnp.asarray(_target(s, stage))
-            policy = s.slots["now"]
-            carry = s.learner.carry(policy)
-            before = float(jnp.sum(kl(target, policy.log_probs())))
-            for index in range(s.fits):
-                key = jax.random.fold_in(jax.random.key(0), index)
-                carry, policy, _ = s.learner.fit(carry, key, policy, s.slots, stage, s.game)
-            after = float(jnp.sum(kl(target, policy.log_probs())))
-            found = f"the KL divergence from the target is {after:.3g} after {s.fits} fits and was {before:.3g}"
-            law.require(after <= 0.5 * before + 1e-12, found)
+    remedy = "check the sign and the size of its steps, or allow more of them with `fits`; refuse the stage in check"
+    for what, stage in STAGES.items():
+        if _takes(s, stage):
+            with Law(s.name, f"fits approach their target ({what})", remedy) as law:
+                _halves(s, law, stage, s.slots["now"])
+
+
+def _reads(s: _Learner) -> None:
+    """Fits begin where a learner ends that takes a stage for another one."""
+    remedy = "follow the whole stage, and `start` from where it says; if only more fits are needed, allow them"
+    for what, (stage, wrong) in MISREAD.items():
+        if _takes(s, stage):
+            with Law(s.name, f"fits heed {what}", remedy) as law:
+                start = _init(s.learner, s.game, Tabular(jnp.asarray(target(s.slots, s.game, wrong))))
+                _halves(s._replace(slots={**s.slots, "begin": start}), law, stage, start)
+
+
+def _halves(s: _Learner, law: Law, stage: Stage, policy: Any) -> None:
+    """Raise unless fits from `policy` halve the KL divergence from the target of a stage."""
+    goal = jnp.asarray(target(s.slots, s.game, stage))
+    carry = s.learner.carry(policy)
+    before = float(jnp.sum(kl(goal, policy.log_probs())))
+    for index in range(s.fits):
+        key = jax.random.fold_in(jax.random.key(0), index)
+        carry, policy, _ = _program(s.learner, carry, key, policy, s.slots, stage, s.game)
+    after = float(jnp.sum(kl(goal, policy.log_probs())))
+    found = f"the KL divergence from the target is {after:.3g} after {s.fits} fits and was {before:.3g}"
+    law.require(after <= 0.5 * before + 1e-12, found)
+
+
+@jax.jit
+def _program(learner: Any, carry: Any, key: Any, start: Any, slots: dict[str, Any], stage: Stage, game: Game) -> tuple:
+    return learner.fit(carry, key, start, slots, stage, game)
+
+
+def _weighed(s: _Learner) -> None:
+    remedy = "weigh the errors of a prompt with game.prompts, or draw prompts by them"
+    with Law(s.name, "a prompt of weight 0 teaches nothing", remedy) as law:
+        stage, table = STAGES["a mirror step"], np.array(s.game.oracle.table())
+        weights, reference = np.eye(len(table))[0], np.exp(np.asarray(s.game.reference.log_probs()))
+        found = []
+        for others in (table[1:], np.swapaxes(table[1:], 1, 2)):
+            tables = np.concatenate([table[:1], others])
+            made = Game.from_table(tables, s.game.beta, reference, prompts=weights, scale=s.game.scale)
+            found.append(_fit(s, stage, game=jax.tree.map(jnp.asarray, made))[1].log_probs()[:1])
+        law.close(*found, "after other answers of such prompts, the log-probability", _AXES, atol=1e-9)
 
 
 def _mean(s: _Learner) -> None:
@@ -272,4 +260,4 @@ def _single(s: _Learner) -> None:
         stage = STAGES["a step against a mixture"]
         found = _fit(s._replace(slots=slots, game=game), stage)[1].log_probs()
         law.require(found.dtype == np.float32, f"the policy is {found.dtype} for a float32 game")
-        law.close(found, _target(s, stage), "the log-probability in float32", _AXES, atol=2e-5)
+        law.close(found, target(s.slots, s.game, stage), "the log-probability in float32", _AXES, atol=2e-5)
