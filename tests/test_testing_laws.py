@@ -166,6 +166,36 @@ class Keyless(Tabular):
 
 
 @record
+class Renormalised(Tabular):
+    def log_prob(self, prompts, responses):
+        return jax.nn.log_softmax(super().log_prob(prompts, responses))
+
+
+@record
+class Stratified(Tabular):
+    def sample(self, key, prompts, count):
+        places, order = jax.random.split(key)
+        total = jnp.cumsum(jnp.exp(jnp.asarray(self.log_probs()))[prompts], -1)
+        levels = (jnp.arange(count) + jax.random.uniform(places, (len(prompts), 1))) / count
+        drawn = jnp.sum(levels[:, :, None] > total[:, None, :-1], -1)
+        return jax.random.permutation(order, drawn, axis=1, independent=True)
+
+
+@record
+class Echoing(Tabular):
+    def sample(self, key, prompts, count):
+        return jnp.tile(super().sample(key, prompts, (count + 1) // 2), 2)[:, :count]
+
+
+@record
+class Sharing(Tabular):
+    def sample(self, key, prompts, count):
+        drawn = super().sample(key, prompts, count)
+        same = (prompts[1:] == prompts[:-1])[:, None] & (jnp.arange(count) < count // 2)
+        return drawn.at[1:].set(jnp.where(same, drawn[:-1], drawn[1:]))
+
+
+@record
 class Stuck(Tabular):
     def log_probs(self):
         return jax.lax.stop_gradient(jnp.asarray(super().log_probs()))
@@ -251,6 +281,10 @@ class Jagged(Tabular):
         (HostedPick(LOGITS), "the same numbers come out compiled and batched"),
         (HostedSample(LOGITS), "the same numbers come out compiled and batched"),
         (Keyless(LOGITS), "sample(key, prompts, count) is [B, count] response indices"),
+        (Renormalised(LOGITS), "log_prob picks from log_probs()"),
+        (Stratified(LOGITS), "samples follow the probabilities"),
+        (Echoing(LOGITS), "rows and draws are independent"),
+        (Sharing(LOGITS), "rows and draws are independent"),
         (Stuck(LOGITS), "gradients go through log_probs() and through log_prob"),
         (StuckPick(LOGITS), "gradients go through log_probs() and through log_prob"),
         (Doubled(LOGITS), "float32 stays float32 and agrees to its precision"),

@@ -107,7 +107,7 @@ def _fit(s: _Learner, stage: Stage, start: Any = None, carry: Any = None, game: 
 
 
 def _takes(s: _Learner, stage: Stage) -> bool:
-    """Whether the learner takes a stage: it may refuse all but mirror steps, and nobody has log-odds of certain wins."""
+    """Whether it takes a stage: it may refuse all but mirror steps, and nobody has log-odds of certain wins."""
     table = np.asarray(s.game.oracle.table())
     bounded = s.game.scale == "score" or bool(np.all((table > 0) & (table < 1)))
     if stage.target in ("score", "bradley_terry") and not bounded:

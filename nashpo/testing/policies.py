@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashpo.logspace import LOG_ZERO
+from nashpo.testing.draws import CLASSES, agreeing, chi_square, quantile
 from nashpo.testing.law import Law, cast, check_fields, is_floating
 
 _EXACT, _SINGLE = 1e-12, 2e-6
 _CLOSE = {"atol": _EXACT, "rtol": _EXACT}
 _AXES = ("prompt", "response")
 _NORMAL = 5.0
-"""The chi-square test fails a sound sampler once in three million seeds."""
+"""A chi-square test fails a sound sampler once in three million seeds, that from below once in fifty thousand."""
 _STEP = 1e-4
 
 
@@ -96,10 +97,10 @@ def _listed(name: str, policy: Any, case: str) -> np.ndarray:
 
 
 def _pairs(s: _Policy) -> tuple[np.ndarray, np.ndarray]:
-    """Every prompt, in reverse and one twice, and every response of it in reverse."""
+    """Every prompt, in reverse and one twice, and every response of it in reverse, the first one twice."""
     contexts, responses = s.log_probs.shape
     prompts = np.append(np.arange(contexts)[::-1], 0)
-    return prompts, np.tile(np.arange(responses)[::-1], (len(prompts), 1))
+    return prompts, np.tile(np.append(np.arange(responses)[::-1], 0), (len(prompts), 1))
 
 
 def _picked(s: _Policy) -> None:
@@ -161,27 +162,18 @@ def _samples(s: _Policy) -> None:
         law.require(certain or not np.array_equal(found, other), "another key draws the same samples")
     remedy = "draw from the probabilities of log_probs() of the prompt in the same row"
     with Law(s.name, "samples follow the probabilities", remedy) as law:
+        total, degrees = 0.0, 0
         for row, prompt in enumerate(prompts):
-            counts = np.bincount(found[row], minlength=responses)
-            statistic, freedom = _chi_square(counts, s.draws * np.exp(s.log_probs[prompt]))
-            limit = _quantile(freedom)
+            expected = s.draws * np.exp(s.log_probs[prompt])
+            statistic, freedom = chi_square(np.bincount(found[row], minlength=responses), expected)
+            limit = quantile(freedom, _NORMAL)
             far = f"chi-square of {s.draws} samples is {statistic:.3g} at prompt {prompt} (allowed: {limit:.3g})"
             law.require(statistic <= limit, far)
-
-
-def _chi_square(counts: np.ndarray, expected: np.ndarray) -> tuple[float, int]:
-    """Pearson's statistic and its degrees of freedom; responses expected fewer than five times are one class."""
-    rare = expected < 5
-    pooled = [np.append(values[~rare], values[rare].sum()) for values in (counts.astype(float), expected)]
-    observed, wanted = pooled if rare.any() else (counts.astype(float), expected)
-    wanted = np.maximum(wanted, 1e-3)
-    return float(np.sum((observed - wanted) ** 2 / wanted)), max(len(wanted) - 1, 1)
-
-
-def _quantile(freedom: int) -> float:
-    """The chi-square quantile of a normal quantile of five (Wilson and Hilferty 1931)."""
-    part = 2 / (9 * freedom)
-    return freedom * (1 - part + _NORMAL * np.sqrt(part)) ** 3
+            if expected.min() >= 5:
+                total, degrees = total + statistic, degrees + freedom
+        least = quantile(max(degrees, 1), 1 - _NORMAL)
+        even = f"chi-square of {s.draws} samples to each prompt is only {total:.3g} (at least: {least:.3g})"
+        law.require(total >= least, f"{even}, as of draws that depend on each other")
 
 
 def _rows(s: _Policy) -> None:
@@ -190,14 +182,15 @@ def _rows(s: _Policy) -> None:
     if s.log_probs[prompt].max() > np.log(0.99):
         return
     with Law(s.name, "rows and draws are independent", "draw for every row and sample apart, from one key") as law:
-        found = s.sample(np.array([prompt, prompt]), max(s.draws, 2000))
-        law.require(not np.array_equal(found[0], found[1]), f"prompt {prompt} in two rows of a batch has equal samples")
-        probs = np.exp(s.log_probs[prompt])
-        pairs = found[:, 1:] == found[:, :-1]
-        chance = float(np.sum(probs**2))
-        allowed = 6 * np.sqrt(chance * (1 - chance) / pairs.size) + 1e-2
-        what = "the share of samples that equal the sample before"
-        law.close(pairs.mean(), chance, f"at prompt {prompt} {what}", atol=allowed)
+        classes = np.arange(s.log_probs.shape[1]) % CLASSES
+        found = classes[s.sample(np.array([prompt, prompt]), max(s.draws, 2000))]
+        chance = float(np.sum(np.bincount(classes, np.exp(s.log_probs[prompt])) ** 2))
+        allowed = 8 * np.sqrt(chance * (1 - chance) / found.shape[1]) + 1e-2
+        for other, what in ((0, "places before"), (1, "places before in another row of it")):
+            shares = agreeing(found[0], found[other])
+            shares[0] = shares[0] if other else chance
+            what = f"at prompt {prompt} the share of samples that equal the one so many {what}"
+            law.close(shares, np.full_like(shares, chance), what, ("distance",), atol=allowed)
 
 
 def _learns(s: _Policy) -> None:
