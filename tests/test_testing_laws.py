@@ -97,6 +97,13 @@ class Alike(Noisy):
 
 
 @record
+class AlikeInRows(Noisy):
+    def compare(self, key, prompts, left, right):
+        odds = self.oracle.table()[prompts[:, None], left, right]
+        return (jax.random.uniform(key, (len(odds), 1)) < odds).astype(odds.dtype)
+
+
+@record
 class Tempered(Table):
     temperature: float = static(default=1.0)
 
@@ -114,6 +121,7 @@ class Tempered(Table):
         (Picky(TABLE), "check() accepts a sound oracle"),
         (BothWays(Table(TABLE), votes=2), "every draw is constant-sum"),
         (Alike(Table(TABLE)), "another key is another draw"),
+        (AlikeInRows(Table(TABLE)), "another key is another draw"),
         (Tempered(TABLE), "a number is a leaf, structure is static"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
