@@ -106,10 +106,9 @@ def _drive(game: Game, plan: Plan, stride: int, callbacks: Sequence[Callback], s
     shown = None
     while True:
         if reached is not None:
-            result = _result(game, plan, reached)
-            asked = [_stops(callback(result)) for callback in callbacks if reached.steps != shown]
+            asked = [_stops(callback(_result(game, plan, reached))) for callback in callbacks if reached.steps != shown]
             if any(asked) or reached.over or reached.steps >= plan.steps:
-                return result
+                return _result(game, plan, reached)
             shown = reached.steps
         with uninterrupted() if saved is not None else contextlib.nullcontext():
             reached = _segment(plan, reached, stride)
@@ -120,7 +119,8 @@ def _drive(game: Game, plan: Plan, stride: int, callbacks: Sequence[Callback], s
 def _result(game: Game, plan: Plan, reached: Reached) -> Result:
     state, policy, last = reached.state, plan.solver.policy(reached.state), plan.solver.last(reached.state)
     blame = functools.partial(plan.blame, state, reached.steps, reached.failed)
-    outcome = Outcome(plan.begin, policy, last, state, reached.trace, reached.failed, plan.tol, plan.steps, blame)
+    trace = {name: values.copy() for name, values in reached.trace.items()}  # callbacks may write into theirs
+    outcome = Outcome(plan.begin, policy, last, state, trace, reached.failed, plan.tol, plan.steps, blame)
     return Result(game, plan.solver, outcome)
 
 

@@ -52,6 +52,19 @@ class Writer:
         self.flushed += 1
 
 
+def test_what_a_callback_does_to_a_trace_stays_with_it(tmp_path):
+    def scribble(result):
+        result.trace["duality_gap"] /= result.trace["duality_gap"][0]
+        result.trace["rate"] = np.diff(result.trace.pop("step"))
+
+    alone = drive()
+    for callbacks in ([scribble, scribble], scribble, ()):  # the later ones from the checkpoint
+        found = drive(callbacks=callbacks, checkpoints=tmp_path)
+        assert list(found.trace) == list(alone.trace)
+        for name, values in alone.trace.items():
+            np.testing.assert_array_equal(found.trace[name], values)
+
+
 def test_several_are_called_in_order_and_context_managers_are_left():
     seen, watcher = [], Watcher()
     callbacks = [lambda r: seen.append(("first", r.steps)), watcher, lambda r: seen.append(("last", r.steps))]
