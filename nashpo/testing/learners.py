@@ -213,7 +213,8 @@ def _weighed(s: _Learner) -> None:
             tables = np.concatenate([table[:1], others])
             made = Game.from_table(tables, s.game.beta, reference, prompts=weights, scale=s.game.scale)
             found.append(_fit(s, stage, game=jax.tree.map(jnp.asarray, made))[1].log_probs()[:1])
-        law.close(*found, "after other answers of such prompts, the log-probability", _AXES, atol=1e-9)
+        before, after = found
+        law.close(after, before, "after other answers of such prompts, the log-probability", _AXES, atol=1e-9)
 
 
 def _mean(s: _Learner) -> None:
