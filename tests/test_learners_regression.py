@@ -270,6 +270,25 @@ def test_a_network_reaches_the_equilibrium_from_either_optimizer():
         np.testing.assert_allclose(found.policy.probs(), exact, atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("learner", "stays"),
+    [
+        (Regression(0.001, optimizer=optax.adam), False),
+        (Regression(optax.cosine_decay_schedule(0.001, 10_000), optimizer=optax.adam), True),
+        (Regression(0.01, optimizer=optax.amsgrad), True),
+        (Regression(0.001, optimizer=optax.adam, updates=4), True),
+    ],
+    ids=["Adam", "Adam, a rate that falls", "AMSGrad", "Adam, four updates a stage"],
+)
+def test_adam_forgets_how_large_gradients_were_and_leaves_the_equilibrium(learner, stays):
+    P = [[0.5, 0.9, 0.2], [0.1, 0.5, 0.8], [0.8, 0.2, 0.5]]
+    game = nashpo.Game.from_table(P, beta=0.1, reference=[0.5, 0.3, 0.2])
+    gaps = nashpo.solve(game, EGPO(eta=1.0), learner=learner, steps=10_000, every=100).trace["duality_gap"]
+    assert gaps.min() < 1e-15
+    worst = gaps[-20:].max()
+    assert worst < 1e-25 if stays else worst > 1e-6
+
+
 def test_the_average_of_networks_is_a_table():
     game = game_of_prompts()
     learner = Regression(0.01, optimizer=optax.adam)
