@@ -129,6 +129,17 @@ def test_double_the_payoff_is_half_the_beta():
     np.testing.assert_allclose(kl_equilibrium(1e3 * score, UNIFORM[10], 50.0).log_policy, once, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e-20, 1e9, 1e20, 1e40, 1e300])
+@pytest.mark.parametrize("size", [5, 100, 300])
+def test_the_unit_of_scores_does_not_matter(size, unit, rng):
+    scores = rng.normal(size=(size, size))
+    scores -= scores.T
+    for beta in (1.0, 1e-2, 1e-4):
+        plain = nashpo.equilibrium(nashpo.Game.from_table(scores, scale="score", beta=beta))
+        found = nashpo.equilibrium(nashpo.Game.from_table(scores * unit, scale="score", beta=beta * unit))
+        np.testing.assert_allclose(found.probs(), plain.probs(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("size", [10, 150])
 def test_the_order_of_a_table_in_memory_does_not_matter(size):
     payoff = random_table(3, size)

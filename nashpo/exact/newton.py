@@ -24,7 +24,7 @@ _EPS = float(np.finfo(float).eps)
 _HOPELESS = 1e-10
 """Below this share of the payoffs' range small strides take minutes and stall as well."""
 _SMALL = 1e-6
-"""Below this beta it is asked whether float64 resolves it."""
+"""Below this beta it is asked whether float64 resolves it, and beside it and its inverse how large payoffs are."""
 
 
 def kl_equilibrium(
@@ -48,6 +48,8 @@ def kl_equilibrium(
     [0.3308, 0.3394, 0.3298]
     """
     require_resolved(payoff, beta)
+    if not _SMALL <= beta <= 1.0 / _SMALL and (unit := _unit(payoff)) != 1.0:
+        return kl_equilibrium(payoff / unit, log_reference, beta / unit, start, tol / unit)
     if np.minimum.reduce(log_reference) < _ABSENT:
         return _among_present(payoff, log_reference, beta, start, tol)
     game = _Newton(payoff, log_reference)
@@ -63,6 +65,18 @@ def require_resolved(payoff: np.ndarray, beta: float) -> None:
         raise ValueError(
             f"beta={beta:g}: float64 cannot tell it from 0 beside payoffs of {size:g}; beta=0 is the maximal lottery."
         )
+
+
+def _unit(payoff: np.ndarray) -> float:
+    """A power of two that brings the payoffs' range near 1, without rounding; 1 where it is near already."""
+    size = _range(payoff)
+    return 1.0 if 1e-3 <= size <= 1e3 else 2.0 ** math.frexp(size)[1]
+
+
+def _range(payoff: np.ndarray) -> float:
+    """The range of a sample of the payoffs; 1 where they are all equal."""
+    stride = 1 + len(payoff) // 100
+    return float(np.ptp(payoff[::stride, ::stride])) or 1.0
 
 
 def _among_present(
@@ -140,8 +154,7 @@ class _Newton:
     def ceiling(self, beta: float) -> float:
         """Up to this log-probability a component may rise as far as the linear model says."""
         if self.scale is None:
-            stride = 1 + self.size // 100
-            self.scale = float(np.ptp(self.payoff[::stride, ::stride])) or 1.0
+            self.scale = _range(self.payoff)
         return math.log(min(1.0 / self.size, beta / self.scale))
 
     def evaluate(self, theta: np.ndarray, beta: float):
