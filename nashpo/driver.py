@@ -1,6 +1,7 @@
 """The same run in segments, with the host in between: checkpoints and callbacks."""
 
 import contextlib
+import dataclasses
 import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -106,9 +107,10 @@ def _drive(game: Game, plan: Plan, stride: int, callbacks: Sequence[Callback], s
     shown = None
     while True:
         if reached is not None:
-            asked = [_stops(callback(_result(game, plan, reached))) for callback in callbacks if reached.steps != shown]
+            outcome = _outcome(plan, reached)
+            asked = [_stops(callback(_result(game, plan, outcome))) for callback in callbacks if reached.steps != shown]
             if any(asked) or reached.over or reached.steps >= plan.steps:
-                return _result(game, plan, reached)
+                return _result(game, plan, outcome)
             shown = reached.steps
         with uninterrupted() if saved is not None else contextlib.nullcontext():
             reached = _segment(plan, reached, stride)
@@ -116,12 +118,16 @@ def _drive(game: Game, plan: Plan, stride: int, callbacks: Sequence[Callback], s
                 saved.save(reached)
 
 
-def _result(game: Game, plan: Plan, reached: Reached) -> Result:
+def _outcome(plan: Plan, reached: Reached) -> Outcome:
     state, policy, last = reached.state, plan.solver.policy(reached.state), plan.solver.last(reached.state)
     blame = functools.partial(plan.blame, state, reached.steps, reached.failed)
-    trace = {name: values.copy() for name, values in reached.trace.items()}  # callbacks may write into theirs
-    outcome = Outcome(plan.begin, policy, last, state, trace, reached.failed, plan.tol, plan.steps, blame)
-    return Result(game, plan.solver, outcome)
+    return Outcome(plan.begin, policy, last, state, reached.trace, reached.failed, plan.tol, plan.steps, blame)
+
+
+def _result(game: Game, plan: Plan, outcome: Outcome) -> Result:
+    """A result with a trace of its own, for callbacks may write into theirs."""
+    trace = {name: values.copy() for name, values in outcome.trace.items()}
+    return Result(game, plan.solver, dataclasses.replace(outcome, trace=trace))
 
 
 def _stops(answer: object) -> bool:

@@ -25,7 +25,7 @@ FLOORS = (
     {"struct", "compiling", "files", "lazy", "nearest", "netcdf", "reproduction", "signature"},
     {"importing"},
     {"catalog", "typing", "exact"},
-    {"logspace", "blame", "fingerprint"},
+    {"logspace", "blame", "fingerprint", "summing"},
     {"validation"},
     {"policies", "stage", "describe"},
     {"oracles", "solver"},

@@ -153,9 +153,10 @@ def _from_result(path: str) -> tuple[list[tuple[str, dict[str, Any]]], float]:
     except FileNotFoundError as error:
         raise ValueError(str(error)) from None
     rows, logs = [], (found.policy.log_probs(), found.game.reference.log_probs())
-    probs, reference = (np.exp(np.asarray(log, float)) for log in logs)
+    masses = (np.exp(np.asarray(log, float)) for log in logs)
+    probs, reference = (mass / mass.sum(-1, keepdims=True) for mass in masses)
     for x, i in np.ndindex(probs.shape):
-        numbers = {"probability": probs[x, i] / probs[x].sum(), "reference": reference[x, i] / reference[x].sum()}
+        numbers = {"probability": probs[x, i], "reference": reference[x, i]}
         which = x if len(probs) > 1 else None
         rows.append((f"prompt {x}, item {i}", {"prompt": which, "item": item_names(found.game)[i], **numbers}))
     return rows, float(found.game.beta)

@@ -7,7 +7,7 @@ from nashpo.learners.blends import log_blend, opponent_probs
 from nashpo.learners.targets import TARGETS
 from nashpo.logspace import log_softmax
 from nashpo.policies.base import EnumerablePolicy
-from nashpo.policies.tabular import Tabular, running_mean, tabulate
+from nashpo.policies.tabular import Tabular, mean_of_one, running_mean, tabulate
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record
 from nashpo.typing import Array, Key
@@ -46,7 +46,7 @@ class Exact:
 
     def mean(self, policy: Tabular, like: Array) -> Tabular:
         """A table."""
-        return Tabular(policy.log_probs())
+        return mean_of_one(policy, like)
 
     def average(self, average: Tabular, policy: Tabular, count: Array) -> Tabular:
         """The arithmetic mean of `count + 1` policies from the mean of `count` and one more."""

@@ -11,7 +11,7 @@ from nashpo.learners.blends import log_blend, opponent_probs
 from nashpo.learners.descent import descend, start_descent
 from nashpo.learners.targets import TARGETS
 from nashpo.logspace import LOG_ZERO
-from nashpo.policies.tabular import Tabular, running_mean, tabulate
+from nashpo.policies.tabular import Tabular, mean_of_one, running_mean, tabulate
 from nashpo.policies.trained import parameters, trained
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
@@ -97,7 +97,7 @@ class Regression:
 
     def mean(self, policy: Any, like: Array) -> Tabular:
         """A table, for the mean of networks is no network."""
-        return Tabular(tabulate(policy, like).logits)
+        return mean_of_one(policy, like)
 
     def average(self, average: Tabular, policy: Any, count: Array) -> Tabular:
         """The arithmetic mean of `count + 1` policies from the mean of `count` and one more."""

@@ -21,7 +21,7 @@ from nashpo.oracles.base import VALUE
 from nashpo.policies.base import enumerable
 from nashpo.policies.listed import spoken
 from nashpo.policies.mixture import Mixture
-from nashpo.policies.tabular import Tabular, running_mean, tabulate
+from nashpo.policies.tabular import mean_of_one, running_mean, tabulate
 from nashpo.policies.trained import parameters, trained
 from nashpo.stage import Slot, Stage
 from nashpo.struct import record, static
@@ -124,7 +124,7 @@ class Sampled:
     def mean(self, policy: Any, like: Array) -> Any:
         """A table where responses can be listed, else a mixture of up to `pool` policies."""
         if enumerable(policy):
-            return Tabular(tabulate(policy, like).logits)
+            return mean_of_one(policy, like)
         return Mixture.empty(policy, self.pool)
 
     def average(self, average: Any, policy: Any, count: Array) -> Any:

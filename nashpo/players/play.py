@@ -8,6 +8,7 @@ from nashpo.players.games import PlayerGame, check_player_game
 from nashpo.players.mnpo import mnpo_step
 from nashpo.policies.tabular import Tabular
 from nashpo.struct import record
+from nashpo.summing import kahan_add
 from nashpo.typing import Array, Scalar
 from nashpo.validation.numbers import is_positive, is_whole
 
@@ -61,10 +62,9 @@ def _play(game: PlayerGame, eta: Array, start: Array, steps: Array) -> Play:
         probs = jnp.exp(log)
         g = game.payoffs(probs)
         new = mnpo_step(game, weights, log, g, eta)
-        # Kahan's sum; regrets stay small by themselves, as the payoffs that they compare do not.
-        term = probs - lost
-        summed = total + term
-        return new, summed, (summed - total) - term, regret + g - jnp.sum(probs * g, axis=-1, keepdims=True)
+        # Regrets stay small by themselves, as the payoffs that they compare do not.
+        regret = regret + g - jnp.sum(probs * g, axis=-1, keepdims=True)
+        return new, *kahan_add(total, lost, probs), regret
 
     zeros = jnp.zeros_like(start)
     log, total, _, regret = jax.lax.fori_loop(0, steps, step, (start, zeros, zeros, zeros))

@@ -90,11 +90,20 @@ def tabulate(policy: EnumerablePolicy, like: Array) -> Tabular:
     return Tabular(jnp.asarray(policy.log_probs(), like.dtype), normalised=True)
 
 
+def mean_of_one(policy: EnumerablePolicy, like: Array) -> Tabular:
+    """The mean of one policy, in JAX and in the precision of `like`: where a `running_mean` begins.
+
+    >>> mean_of_one(Tabular.from_probs([0.25, 0.75]), jnp.zeros(2)).normalised
+    False
+    """
+    return Tabular(tabulate(policy, like).logits)
+
+
 def running_mean(average: Tabular, policy: Tabular, count: Array) -> Tabular:
     """The arithmetic mean of `count + 1` policies from the mean of `count` and one more, in log space.
 
-    Its logits add up to a total that rounding moves away from one, the same for all responses; so a mean begins as
-    `Tabular(log_probs)`, which is normalised where it is read.
+    Its logits add up to a total that rounding moves away from one, the same for all responses; so a mean is
+    normalised where it is read, and begins as `mean_of_one`.
 
     >>> first, second = (Tabular.from_probs(jnp.array(probs)) for probs in ([0.2, 0.8], [0.4, 0.6]))
     >>> [round(p, 3) for p in running_mean(first, second, jnp.ones(())).probs()[0].tolist()]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from nashpo.game import Game
 from nashpo.logspace import LOG_ZERO, log_softmax
 from nashpo.policies.base import EnumerablePolicy
-from nashpo.policies.tabular import Tabular, running_mean, tabulate
+from nashpo.policies.tabular import Tabular, mean_of_one, running_mean, tabulate
 from nashpo.struct import record
 from nashpo.typing import Array, Key
 
@@ -42,8 +42,8 @@ class FictitiousPlay:
 
     def init(self, game: Game, start: EnumerablePolicy) -> PlayState:
         """The state before the first step: only the start has been played."""
-        policy = tabulate(start, jnp.asarray(game.reference.log_probs()))
-        return PlayState(Tabular(policy.logits), policy, jnp.zeros((), jnp.int32))
+        like = jnp.asarray(game.reference.log_probs())
+        return PlayState(mean_of_one(start, like), tabulate(start, like), jnp.zeros((), jnp.int32))
 
     def step(self, game: Game, state: PlayState, key: Key) -> tuple[PlayState, dict[str, Array]]:
         """Best respond to the average, and count the play in."""

@@ -10,6 +10,7 @@ from nashpo.game import Game
 from nashpo.policies.base import EnumerablePolicy
 from nashpo.policies.tabular import Tabular, tabulate
 from nashpo.struct import record
+from nashpo.summing import kahan_add
 from nashpo.typing import Array, Key
 
 
@@ -82,9 +83,9 @@ class RegretMatching:
         total = jnp.sum(wanted, axis=-1, keepdims=True)
         play = jnp.where(total > 0, wanted / jnp.where(total > 0, total, 1.0), state.play)
         t = state.step.astype(state.play.dtype) + 1.0
-        move = (state.play - state.average) * (6.0 * t / ((t + 1.0) * (2.0 * t + 1.0))) - state.lost
-        average = state.average + move
-        return RegretState(regret, play, average, (average - state.average) - move, state.step + 1), {}
+        move = (state.play - state.average) * (6.0 * t / ((t + 1.0) * (2.0 * t + 1.0)))
+        average, lost = kahan_add(state.average, state.lost, move)
+        return RegretState(regret, play, average, lost, state.step + 1), {}
 
     def policy(self, state: RegretState) -> Tabular:
         """The weighted average of the plays."""
